@@ -1,0 +1,1 @@
+"""Diffusion over actions: schedules, reverse chain, score target. Pure, one example at a time."""

@@ -1,0 +1,1 @@
+"""Constrained optimisation: risk, energies, budgets, multipliers. Pure, one example at a time."""

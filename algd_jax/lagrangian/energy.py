@@ -1,0 +1,73 @@
+"""Risk and the two Lagrangian energies of an action (paper, section on the augmented Lagrangian).
+
+Every function takes and returns scalars (or arrays that broadcast elementwise).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from algd_jax.types import Scalar
+
+
+def risk(cost_values: jax.Array, kappa: Scalar) -> jax.Array:
+    """Pessimistic cost value: mean_e Q_{c,e} + κ · std_e Q_{c,e}.
+
+    Args:
+      cost_values: [E] discounted cost predicted by each ensemble member.
+      kappa: [] κ >= 0, how many standard deviations of disagreement are added.
+
+    Returns:
+      [] the risk, with the sample standard deviation (ddof = 1), which is 0 for E = 1.
+    """
+    mean = jnp.mean(cost_values)
+    members = cost_values.shape[0]
+    if members == 1:
+        return mean
+    variance = jnp.sum((cost_values - mean) ** 2) / (members - 1)
+    # Identical members have a standard deviation of 0, whose derivative must be 0 and not NaN.
+    safe_variance = jnp.where(variance > 0, variance, 1.0)
+    return mean + kappa * jnp.where(variance > 0, jnp.sqrt(safe_variance), 0.0)
+
+
+def discounted_budget(cost_limit: Scalar, cost_discount: Scalar, horizon: int) -> jax.Array:
+    """Budget h the cost critics are compared with, from a limit d on the episode's summed cost.
+
+    h = d · (1 − γ_c^H) / ((1 − γ_c) · H): the discounted sum of a cost spread evenly over H steps.
+
+    Args:
+      cost_limit: [] d >= 0 [cost / episode].
+      cost_discount: [] γ_c in [0, 1).
+      horizon: H, steps per episode.
+    """
+    discounted_steps = (1 - cost_discount**horizon) / (1 - cost_discount)
+    return jnp.asarray(cost_limit * discounted_steps / horizon)
+
+
+def plain_lagrangian(
+    reward_value: Scalar, risk: Scalar, lam: Scalar, rho: Scalar, budget: Scalar
+) -> jax.Array:
+    """L = −Q + λ (Q_c − h). ``rho`` is unused: both energies share one signature."""
+    del rho
+    return jnp.asarray(-reward_value + lam * (risk - budget))
+
+
+def augmented_lagrangian(
+    reward_value: Scalar, risk: Scalar, lam: Scalar, rho: Scalar, budget: Scalar
+) -> jax.Array:
+    """L_A = −Q + ([λ + ρ (Q_c − h)]_+² − λ²) / (2ρ).
+
+    Args:
+      reward_value: Q, discounted reward (the smaller of the twin critics).
+      risk: Q_c, pessimistic discounted cost.
+      lam: λ >= 0, the multiplier.
+      rho: ρ > 0, the penalty.
+      budget: h, discounted cost allowed.
+
+    Returns:
+      The energy. ∂L_A/∂Q_c = [λ + ρ (Q_c − h)]_+, so an action well inside the budget feels no
+      cost gradient at all.
+    """
+    pressure = jnp.maximum(lam + rho * (risk - budget), 0.0)
+    return -reward_value + (pressure**2 - lam**2) / (2 * rho)
