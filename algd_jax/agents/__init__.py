@@ -1,0 +1,1 @@
+"""Learning agents: networks, critics, actors, one update, and the table of algorithms."""

@@ -1,0 +1,146 @@
+"""Twin reward critics and the cost-critic ensemble."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algd_jax.agents.networks import ValueNetwork, truncated_fan_in_normal
+from algd_jax.lagrangian.energy import risk
+from algd_jax.types import Scalar, Transition
+
+TWINS = 2
+
+
+class CriticParams(struct.PyTreeNode):
+    """Parameters of all critics.
+
+    Attributes:
+      reward: twin reward critics, every leaf with a leading axis of 2.
+      cost: cost critics, every leaf with a leading axis E.
+    """
+
+    reward: dict
+    cost: dict
+
+
+class CriticValues(struct.PyTreeNode):
+    """What the critics say of one state-action pair.
+
+    Attributes:
+      reward: [2] discounted reward.
+      cost: [E] discounted cost.
+    """
+
+    reward: jax.Array
+    cost: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Critics:
+    """The critics' networks; parameters are passed in."""
+
+    reward: ValueNetwork
+    cost: ValueNetwork
+    ensemble_size: int
+
+    def init(self, key: jax.Array) -> CriticParams:
+        """Independent parameters for each critic."""
+        reward_key, cost_key = jax.random.split(key)
+        return CriticParams(
+            reward=_init_members(self.reward, reward_key, TWINS),
+            cost=_init_members(self.cost, cost_key, self.ensemble_size),
+        )
+
+    def at_state(self, params: CriticParams, obs: jax.Array) -> Callable[[jax.Array], CriticValues]:
+        """Values as a function of the action [A] at one observation [O], which is embedded once."""
+        reward_values = _members_at_state(self.reward, params.reward, obs)
+        cost_values = _members_at_state(self.cost, params.cost, obs)
+        return lambda action: CriticValues(reward_values(action), cost_values(action))
+
+    def cost_values(self, params: CriticParams, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """[E] discounted cost of one state-action pair."""
+        return _members_at_state(self.cost, params.cost, obs)(action)
+
+
+def make_critics(
+    obs_size: int, action_size: int, widths: tuple[int, ...], ensemble_size: int
+) -> Critics:
+    """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost."""
+    return Critics(
+        reward=ValueNetwork(
+            obs_size, action_size, widths, nn.relu, nn.initializers.xavier_uniform()
+        ),
+        cost=ValueNetwork(obs_size, action_size, widths, nn.silu, truncated_fan_in_normal()),
+        ensemble_size=ensemble_size,
+    )
+
+
+def td_targets(
+    transition: Transition,
+    next_values: CriticValues,
+    discount: Scalar,
+    cost_discount: Scalar,
+) -> CriticValues:
+    """One-step targets of one transition (paper, section on critics).
+
+    The reward critics share the smaller target value; each cost critic bootstraps from its own
+    target copy, which keeps the ensemble's disagreement meaningful.
+
+    Args:
+      transition: one transition.
+      next_values: target critics at (next_obs, next action).
+      discount: [] γ.
+      cost_discount: [] γ_c.
+
+    Returns:
+      reward: [2], both entries equal; cost: [E].
+    """
+    continues = 1.0 - transition.terminated
+    cost_continues = 1.0 - transition.cost_terminated
+    reward = transition.reward + discount * continues * jnp.min(next_values.reward)
+    cost = transition.cost + cost_discount * cost_continues * next_values.cost
+    return CriticValues(reward=jnp.full(TWINS, reward), cost=cost)
+
+
+def td_losses(values: CriticValues, targets: CriticValues) -> tuple[jax.Array, jax.Array]:
+    """Squared errors of one example: summed over the twins, averaged over the ensemble."""
+    reward_loss = jnp.sum((values.reward - targets.reward) ** 2)
+    cost_loss = jnp.mean((values.cost - targets.cost) ** 2)
+    return reward_loss, cost_loss
+
+
+def pessimistic(values: CriticValues, kappa: Scalar) -> tuple[jax.Array, jax.Array]:
+    """(smaller reward value [], risk []) of one state-action pair."""
+    return jnp.min(values.reward), risk(values.cost, kappa)
+
+
+def _init_members(network: ValueNetwork, key: jax.Array, members: int) -> dict:
+    obs, action = jnp.zeros(network.obs_size), jnp.zeros(network.action_size)
+
+    def init_one(member_key):
+        return network.init(member_key, obs, action, method="value")["params"]
+
+    return jax.vmap(init_one)(jax.random.split(key, members))
+
+
+def _members_at_state(
+    network: ValueNetwork, params: dict, obs: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+    def embed(member):
+        return network.apply({"params": member}, obs, method="embed")
+
+    embeddings = jax.vmap(embed)(params)
+
+    def values(action: jax.Array) -> jax.Array:
+        def value(member, embedding):
+            return network.apply({"params": member}, embedding, action)
+
+        return jax.vmap(value)(params, embeddings)
+
+    return values

@@ -1,0 +1,234 @@
+"""Configuration: what shapes the program (static) and what only changes numbers (``Hyper``).
+
+``Config`` is frozen and complete: it is what ``config.json`` holds and what the command line fills
+in, one flag per field. ``Hyper`` is its numeric half, a pytree: inside jit its fields are float32
+arrays, and it may be vmapped over a population without compiling again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot work; the message is one line fit for a terminal."""
+
+
+class Hyper(struct.PyTreeNode):
+    """Numbers that do not shape the program; each may differ between members of a population.
+
+    Attributes:
+      cost_limit: d, allowed cost per episode (undiscounted sum).
+      discount: γ of the reward.
+      cost_discount: γ_c of the cost.
+      actor_lr: Adam step size of the actor.
+      critic_lr: Adam step size of reward and cost critics.
+      multiplier_lr: Adam step size of log λ.
+      polyak: rate at which target critics follow.
+      rho: ρ, penalty of the augmented Lagrangian.
+      temperature: T of the Gibbs density exp(−L_A/T) the policy follows.
+      kappa: κ, standard deviations of ensemble disagreement added to the cost.
+      initial_lam: λ_0, the multiplier at the start.
+      score_weight: weight of the score regression in the actor loss.
+      sigma_min: smallest noise scale of the chain.
+      sigma_max: largest noise scale of the chain.
+    """
+
+    cost_limit: float = 10.0
+    discount: float = 0.99
+    cost_discount: float = 0.99
+    actor_lr: float = 3e-4
+    critic_lr: float = 3e-4
+    multiplier_lr: float = 3e-4
+    polyak: float = 0.005
+    rho: float = 1.0
+    temperature: float = 1.0
+    kappa: float = 1.0
+    initial_lam: float = 0.6931
+    score_weight: float = 0.1
+    sigma_min: float = 0.01
+    sigma_max: float = 1.0
+
+    def as_arrays(self) -> Hyper:
+        """The same numbers as float32 arrays, so that a changed value never compiles anew."""
+        return jax.tree.map(jnp.float32, self)
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """Sizes of the agent.
+
+    Attributes:
+      chain_steps: K, steps of the diffusion chain.
+      score_samples: M, Monte Carlo samples of the score target.
+      cost_critics: E, members of the cost-critic ensemble.
+      critic_width: width of each hidden critic layer.
+      critic_layers: hidden layers of a critic.
+      actor_width: width of each hidden score-model layer.
+      actor_layers: hidden layers of the score model.
+      time_features: width of the chain index's embedding.
+      target_period: updates between two steps of the target critics.
+    """
+
+    chain_steps: int = 5
+    score_samples: int = 4
+    cost_critics: int = 4
+    critic_width: int = 256
+    critic_layers: int = 2
+    actor_width: int = 128
+    actor_layers: int = 3
+    time_features: int = 16
+    target_period: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """Sizes of the training loop.
+
+    Attributes:
+      env_steps: environment steps of training, summed over environments, warm-up included.
+      num_envs: N, environments stepped side by side.
+      warmup_steps: environment steps acted by the untrained policy before the first update.
+      updates_per_step: gradient updates after each step of the N environments.
+      batch_size: B, transitions per update.
+      replay_capacity: D, transitions the replay ring holds.
+      epoch_steps: environment steps between two evaluations and log lines.
+      eval_episodes: episodes per evaluation during training.
+      final_eval_episodes: episodes of the evaluation that ends a run.
+      checkpoint_epochs: epochs between two checkpoints of the whole state; 0: only at the end.
+      goal_terminates: whether reaching a goal ends the value of the reward critic.
+      timeout_terminates: whether the time limit counts as terminal for both critics.
+      termination_frees_cost: whether cost critics stop bootstrapping at terminations.
+    """
+
+    env_steps: int = 100_000
+    num_envs: int = 1
+    warmup_steps: int = 5_000
+    updates_per_step: int = 10
+    batch_size: int = 256
+    replay_capacity: int = 1_000_000
+    epoch_steps: int = 400
+    eval_episodes: int = 1
+    final_eval_episodes: int = 20
+    checkpoint_epochs: int = 0
+    goal_terminates: bool = True
+    timeout_terminates: bool = False
+    termination_frees_cost: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run.
+
+    Attributes:
+      env: environment name, see ``algd envs``.
+      algorithm: algorithm name.
+      preset: the preset these values started from.
+      seed: seed of every random draw of the run.
+      random_start: draw the robot's start pose instead of the suite's constant one.
+      loop: sizes of the training loop.
+      agent: sizes of the agent.
+      hyper: numbers that do not shape the program.
+    """
+
+    env: str = "PointButton1"
+    algorithm: str = "algd"
+    preset: str = "quick"
+    seed: int = 0
+    random_start: bool = False
+    loop: LoopConfig = LoopConfig()
+    agent: AgentConfig = AgentConfig()
+    hyper: Hyper = Hyper()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Vectorised steps per epoch."""
+        return max(1, self.loop.epoch_steps // self.loop.num_envs)
+
+    @property
+    def warmup_iterations(self) -> int:
+        """Vectorised steps of warm-up; at least one batch is collected."""
+        return math.ceil(max(self.loop.warmup_steps, self.loop.batch_size) / self.loop.num_envs)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs after warm-up; at least one."""
+        remaining = self.loop.env_steps - self.warmup_iterations * self.loop.num_envs
+        return max(1, math.ceil(remaining / (self.steps_per_epoch * self.loop.num_envs)))
+
+
+def unknown_name(field: str, value: str, allowed: Iterable[str]) -> ConfigError:
+    """The error for a name that is not in a table, with the nearest one that is."""
+    allowed = sorted(allowed)
+    nearest = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ConfigError(f"{field}: unknown name {value!r}; allowed: {', '.join(allowed)}{hint}")
+
+
+def validate(config: Config) -> None:
+    """Raise :class:`ConfigError` for the first field that cannot work."""
+    for group in (config.agent, config.loop):
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            least = 0 if field.name in _MAY_BE_ZERO else 1
+            if not isinstance(value, bool) and value < least:
+                raise _out_of_range(field.name, value, f"an integer >= {least}")
+    for name, (allowed, accepts) in _HYPER_RANGES.items():
+        value = getattr(config.hyper, name)
+        if not (math.isfinite(value) and accepts(value)):
+            raise _out_of_range(name, value, allowed)
+    if config.seed < 0:
+        raise _out_of_range("seed", config.seed, "an integer >= 0")
+    _validate_combinations(config)
+
+
+_MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs"}
+
+_POSITIVE = ("a finite number > 0", lambda x: x > 0)
+_NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)
+_BELOW_ONE = ("a number in [0, 1)", lambda x: 0 <= x < 1)
+
+_HYPER_RANGES = {
+    "cost_limit": _NOT_NEGATIVE,
+    "discount": _BELOW_ONE,
+    "cost_discount": _BELOW_ONE,
+    "actor_lr": _POSITIVE,
+    "critic_lr": _POSITIVE,
+    "multiplier_lr": _NOT_NEGATIVE,
+    "polyak": ("a number in (0, 1]", lambda x: 0 < x <= 1),
+    "rho": _POSITIVE,
+    "temperature": _POSITIVE,
+    "kappa": _NOT_NEGATIVE,
+    "initial_lam": _POSITIVE,
+    "score_weight": _NOT_NEGATIVE,
+    "sigma_min": _POSITIVE,
+    "sigma_max": _POSITIVE,
+}
+
+
+def _validate_combinations(config: Config) -> None:
+    loop, hyper = config.loop, config.hyper
+    if hyper.sigma_min >= hyper.sigma_max:
+        allowed = f"a number below sigma_max = {hyper.sigma_max}"
+        raise _out_of_range("sigma_min", hyper.sigma_min, allowed)
+    if loop.batch_size > loop.replay_capacity:
+        allowed = f"at most replay_capacity = {loop.replay_capacity}"
+        raise _out_of_range("batch_size", loop.batch_size, allowed)
+    if loop.num_envs > loop.replay_capacity:
+        allowed = f"at most replay_capacity = {loop.replay_capacity}"
+        raise _out_of_range("num_envs", loop.num_envs, allowed)
+    collected = config.warmup_iterations * loop.num_envs
+    if loop.env_steps <= collected:
+        allowed = f"more than the {collected} steps of warm-up"
+        raise _out_of_range("env_steps", loop.env_steps, allowed)
+
+
+def _out_of_range(field: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(f"{field}: got {value}, allowed is {allowed}")
