@@ -1,0 +1,1 @@
+"""Training: joins agents and environments into one jitted epoch."""

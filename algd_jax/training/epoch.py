@@ -1,0 +1,252 @@
+"""The training loop as pure functions: init, warm-up, epoch.
+
+``TrainState -> TrainState`` with nothing outside: environments, replay, agent, keys and counters
+all live in the state, so a run is a value that can be jitted, vmapped, saved and resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import State
+from flax import struct
+
+from algd_jax.agents.algorithms import Algorithm
+from algd_jax.agents.update import AgentState, UpdateMetrics
+from algd_jax.config import Config, Hyper, LoopConfig
+from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
+from algd_jax.training.health import Health, check, healthy
+from algd_jax.training.replay import Replay, add, init_replay, sample
+from algd_jax.types import Transition
+
+_WATCHED_TRANSITION = ("next_obs", "action", "reward", "cost")
+_WATCHED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
+CHECKED = _WATCHED_TRANSITION + _WATCHED_UPDATE
+"""Names of the quantities watched for NaN and infinity, in the order they arise."""
+
+
+class TrainState(struct.PyTreeNode):
+    """A whole run.
+
+    Attributes:
+      agent: everything learnt.
+      replay: ring of transitions.
+      env: batched environment state, leaves [N, …].
+      key: PRNG key of the loop.
+      env_steps: [] int32, environment steps made, summed over environments.
+      health: the first non-finite quantity, if any.
+    """
+
+    agent: AgentState
+    replay: Replay
+    env: State
+    key: jax.Array
+    env_steps: jax.Array
+    health: Health
+
+
+class EpochMetrics(struct.PyTreeNode):
+    """What an epoch reports; every field is a scalar.
+
+    Attributes:
+      updates: means over the epoch's updates.
+      episodes: episodes that ended in the epoch.
+      episode_return: their mean return, 0 if none ended.
+      episode_cost: their mean cost, 0 if none ended.
+      step_cost: mean cost per environment step.
+    """
+
+    updates: UpdateMetrics
+    episodes: jax.Array
+    episode_return: jax.Array
+    episode_cost: jax.Array
+    step_cost: jax.Array
+
+
+class Experience(NamedTuple):
+    """One step of all environments.
+
+    Attributes:
+      transitions: leaves [N, …].
+      env_state: the environments' state after the step, leaves [N, …].
+    """
+
+    transitions: Transition
+    env_state: State
+
+
+class EpisodeSums(struct.PyTreeNode):
+    """Sums over the N environments at one step.
+
+    Attributes:
+      episodes: [] episodes that ended.
+      episode_return, episode_cost: [] sums over those episodes.
+      step_cost: [] mean cost of the step.
+    """
+
+    episodes: jax.Array
+    episode_return: jax.Array
+    episode_cost: jax.Array
+    step_cost: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """The run's pure functions; jit them with the state donated, so that replay exists once.
+
+    Attributes:
+      env: a single (not vectorised) environment.
+      algorithm: made for its sizes.
+      config: sizes of the loop.
+    """
+
+    env: SafetyEnv
+    algorithm: Algorithm
+    config: Config
+
+    def init(self, key: jax.Array, hyper: Hyper) -> TrainState:
+        """The state before the first step: fresh agent, reset environments, empty replay."""
+        loop = self.config.loop
+        agent_key, env_key, loop_key = jax.random.split(key, 3)
+        return TrainState(
+            agent=self.algorithm.init(agent_key, hyper),
+            replay=init_replay(empty_transition(self.env.spec), loop.replay_capacity),
+            env=self._vector_env.reset(jax.random.split(env_key, loop.num_envs)),
+            key=loop_key,
+            env_steps=jnp.int32(0),
+            health=healthy(),
+        )
+
+    def warmup(self, state: TrainState, hyper: Hyper) -> TrainState:
+        """Fill replay with the untrained policy. Apart from the epoch, so that no loop branches."""
+
+        def iteration(state, _):
+            key, act_key = jax.random.split(state.key)
+            state, experience = self._interact(state.replace(key=key), act_key, hyper)
+            health = check(state.health, _watched(experience), state.env_steps)
+            return state.replace(health=health), None
+
+        return jax.lax.scan(iteration, state, length=self.config.warmup_iterations)[0]
+
+    def train_epoch(self, state: TrainState, hyper: Hyper) -> tuple[TrainState, EpochMetrics]:
+        """Alternate one step of the N environments with a round of updates."""
+
+        def iteration(state, _):
+            key, act_key, learn_key = jax.random.split(state.key, 3)
+            state, experience = self._interact(state.replace(key=key), act_key, hyper)
+            agent, updates = self._learn(state.agent, state.replay, learn_key, hyper)
+            health = check(state.health, _watched(experience, updates), state.env_steps)
+            state = state.replace(agent=agent, health=health)
+            return state, (jax.tree.map(jnp.mean, updates), episode_sums(experience))
+
+        state, (updates, sums) = jax.lax.scan(iteration, state, length=self.config.steps_per_epoch)
+        return state, epoch_metrics(updates, sums)
+
+    @property
+    def _vector_env(self) -> EpisodeWrapper:
+        return EpisodeWrapper(self.env)
+
+    def _interact(
+        self, state: TrainState, key: jax.Array, hyper: Hyper
+    ) -> tuple[TrainState, Experience]:
+        """One step of all N environments, stored in replay."""
+        loop = self.config.loop
+
+        def act(obs, act_key):
+            return self.algorithm.act(state.agent, obs, act_key, hyper)
+
+        actions = jax.vmap(act)(state.env.obs, jax.random.split(key, loop.num_envs))
+        env_state = self._vector_env.step(state.env, actions)
+        transitions = make_transition(loop, state.env.obs, actions, env_state)
+        state = state.replace(
+            env=env_state,
+            replay=add(state.replay, transitions),
+            env_steps=state.env_steps + loop.num_envs,
+        )
+        return state, Experience(transitions, env_state)
+
+    def _learn(
+        self, agent: AgentState, replay: Replay, key: jax.Array, hyper: Hyper
+    ) -> tuple[AgentState, UpdateMetrics]:
+        """The updates that follow one step; metrics gain a leading axis of updates."""
+        loop = self.config.loop
+        sample_key, update_key = jax.random.split(key)
+        # All batches in one gather, before the loop over updates.
+        batches = sample(replay, sample_key, (loop.updates_per_step, loop.batch_size))
+
+        def update(agent, batch_and_key):
+            batch, key = batch_and_key
+            return self.algorithm.update(agent, batch, key, hyper)
+
+        keys = jax.random.split(update_key, loop.updates_per_step)
+        return jax.lax.scan(update, agent, (batches, keys))
+
+
+def make_transition(
+    loop: LoopConfig, obs: jax.Array, actions: jax.Array, after: State
+) -> Transition:
+    """Transitions [N, …] of one step, with the configured meaning of "terminal".
+
+    Args:
+      loop: says what ends a value besides the environment's own termination.
+      obs: [N, O] before the step.
+      actions: [N, A].
+      after: the environments' state after the step (and after any reset).
+    """
+    timeout = after.info["truncation"]
+    terminated = after.done - timeout
+    if loop.timeout_terminates:
+        terminated = jnp.maximum(terminated, timeout)
+    goal_met = after.metrics.get("goal_met", jnp.zeros_like(timeout))
+    return Transition(
+        obs=obs,
+        action=actions,
+        reward=after.reward,
+        cost=after.metrics["cost"],
+        next_obs=after.info["final_obs"],
+        terminated=jnp.maximum(terminated, goal_met * loop.goal_terminates),
+        cost_terminated=terminated * loop.termination_frees_cost,
+    )
+
+
+def empty_transition(spec: EnvSpec) -> Transition:
+    """One all-zero row of replay for an environment of these sizes."""
+    obs, scalar = jnp.zeros(spec.observation_size), jnp.float32(0)
+    action = jnp.zeros(spec.action_size)
+    return Transition(obs, action, scalar, scalar, obs, scalar, scalar)
+
+
+def episode_sums(experience: Experience) -> EpisodeSums:
+    """What one step of the N environments adds to the epoch's statistics."""
+    done, info = experience.env_state.done, experience.env_state.info
+    return EpisodeSums(
+        episodes=jnp.sum(done),
+        episode_return=jnp.sum(done * info["episode_return"]),
+        episode_cost=jnp.sum(done * info["episode_cost"]),
+        step_cost=jnp.mean(experience.transitions.cost),
+    )
+
+
+def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums) -> EpochMetrics:
+    """Reduce the epoch's per-step records (leading axis: steps) to scalars."""
+    episodes = jnp.sum(sums.episodes)
+    per_episode = 1.0 / jnp.maximum(episodes, 1.0)
+    return EpochMetrics(
+        updates=jax.tree.map(jnp.mean, updates),
+        episodes=episodes,
+        episode_return=jnp.sum(sums.episode_return) * per_episode,
+        episode_cost=jnp.sum(sums.episode_cost) * per_episode,
+        step_cost=jnp.mean(sums.step_cost),
+    )
+
+
+def _watched(experience: Experience, updates: UpdateMetrics | None = None) -> dict:
+    """Quantities to check for NaN and infinity, in the order of ``CHECKED``."""
+    transitions = experience.transitions
+    watched = {name: getattr(transitions, name) for name in _WATCHED_TRANSITION}
+    if updates is not None:
+        watched |= {name: getattr(updates, name) for name in _WATCHED_UPDATE}
+    return watched

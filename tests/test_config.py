@@ -1,0 +1,139 @@
+"""Validation of configurations, derived sizes, and the presets' numbers."""
+
+import dataclasses
+import math
+
+import jax
+import pytest
+
+from algd_jax.config import AgentConfig, Config, ConfigError, Hyper, LoopConfig, validate
+from algd_jax.envs import make
+from algd_jax.presets import PRESETS, preset
+
+
+def changed(group, **fields):
+    config = Config()
+    if group == "config":
+        return dataclasses.replace(config, **fields)
+    replaced = dataclasses.replace(getattr(config, group), **fields)
+    return dataclasses.replace(config, **{group: replaced})
+
+
+def test_the_defaults_are_valid():
+    validate(Config())
+
+
+@pytest.mark.parametrize(
+    ("group", "fields", "message"),
+    [
+        ("loop", {"num_envs": 0}, "num_envs: got 0, allowed is an integer >= 1"),
+        ("loop", {"batch_size": -1}, "batch_size: got -1, allowed is an integer >= 1"),
+        ("loop", {"warmup_steps": -1}, "warmup_steps: got -1, allowed is an integer >= 0"),
+        ("agent", {"chain_steps": 0}, "chain_steps: got 0, allowed is an integer >= 1"),
+        ("agent", {"cost_critics": 0}, "cost_critics: got 0, allowed is an integer >= 1"),
+        ("hyper", {"cost_limit": -0.1}, "cost_limit: got -0.1, allowed is a finite number >= 0"),
+        ("hyper", {"rho": 0.0}, "rho: got 0.0, allowed is a finite number > 0"),
+        ("hyper", {"rho": math.nan}, "rho: got nan, allowed is a finite number > 0"),
+        ("hyper", {"temperature": -1.0}, "temperature: got -1.0, allowed is a finite number > 0"),
+        ("hyper", {"kappa": math.inf}, "kappa: got inf, allowed is a finite number >= 0"),
+        ("hyper", {"discount": 1.0}, "discount: got 1.0, allowed is a number in [0, 1)"),
+        ("hyper", {"polyak": 0.0}, "polyak: got 0.0, allowed is a number in (0, 1]"),
+        (
+            "hyper",
+            {"sigma_min": 2.0},
+            "sigma_min: got 2.0, allowed is a number below sigma_max = 1.0",
+        ),
+        ("config", {"seed": -3}, "seed: got -3, allowed is an integer >= 0"),
+        (
+            "loop",
+            {"batch_size": 64, "replay_capacity": 32},
+            "batch_size: got 64, allowed is at most replay_capacity = 32",
+        ),
+        (
+            "loop",
+            {"num_envs": 512, "replay_capacity": 256},
+            "num_envs: got 512, allowed is at most replay_capacity = 256",
+        ),
+        (
+            "loop",
+            {"env_steps": 5_000},
+            "env_steps: got 5000, allowed is more than the 5000 steps of warm-up",
+        ),
+    ],
+)
+def test_one_line_names_field_value_and_what_is_allowed(group, fields, message):
+    with pytest.raises(ConfigError) as raised:
+        validate(changed(group, **fields))
+    assert str(raised.value) == message
+
+
+def test_epochs_cover_the_steps_asked_for():
+    config = changed("loop", env_steps=1_000, num_envs=3, warmup_steps=100, epoch_steps=100)
+    steps = config.warmup_iterations + config.epochs * config.steps_per_epoch
+    assert config.steps_per_epoch == 33
+    assert 1_000 <= 3 * steps < 1_000 + 100
+
+
+def test_hyper_becomes_float32_arrays():
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(Hyper().as_arrays())} == {"float32"}
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("env", ["PointButton1", "PointButton2"])
+def test_presets_are_valid_and_take_the_limit_of_the_environment(name, env):
+    config = preset(name, env)
+    validate(config)
+    assert (config.preset, config.env) == (name, env)
+    assert config.hyper.cost_limit == make(env).spec.cost_limit
+
+
+def test_the_paper_preset_is_the_papers_regime():
+    config = preset("paper", "PointButton1")
+    assert config.agent == AgentConfig(
+        chain_steps=5,
+        score_samples=4,
+        cost_critics=4,
+        critic_width=256,
+        critic_layers=2,
+        actor_width=128,
+        actor_layers=3,
+        time_features=16,
+        target_period=2,
+    )
+    assert config.hyper == Hyper(
+        cost_limit=10.0,
+        discount=0.99,
+        cost_discount=0.99,
+        actor_lr=3e-4,
+        critic_lr=3e-4,
+        multiplier_lr=3e-4,
+        polyak=0.005,
+        rho=1.0,
+        temperature=1.0,
+        kappa=1.0,
+        initial_lam=0.6931,
+        score_weight=0.1,
+        sigma_min=0.01,
+        sigma_max=1.0,
+    )
+    assert config.loop == LoopConfig(
+        env_steps=105_000,
+        num_envs=1,
+        warmup_steps=5_000,
+        updates_per_step=10,
+        batch_size=256,
+        replay_capacity=1_000_000,
+        epoch_steps=400,
+        eval_episodes=1,
+        goal_terminates=True,
+        timeout_terminates=False,
+        termination_frees_cost=False,
+    )
+    assert config.epochs == 250
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(ConfigError, match=r"preset: unknown name 'quik'; .* did you mean 'quick'"):
+        preset("quik", "PointButton1")
+    with pytest.raises(ConfigError, match=r"PointButon1.*'PointButton1'"):
+        preset("quick", "PointButon1")

@@ -1,0 +1,146 @@
+"""The loop on probe environments: what it stores, counts, learns and never recompiles."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algd_jax.agents.algorithms import make_algorithm
+from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
+from algd_jax.training.epoch import CHECKED, Trainer
+from algd_jax.training.health import describe
+from tests.probes import ActionProbe, BrokenProbe, GoalProbe, ProbeEnv, TerminatingProbe
+
+TINY = Config(
+    loop=LoopConfig(
+        env_steps=256,
+        num_envs=4,
+        warmup_steps=32,
+        updates_per_step=2,
+        batch_size=16,
+        replay_capacity=96,
+        epoch_steps=64,
+    ),
+    agent=AgentConfig(critic_width=16, actor_width=16, critic_layers=2, actor_layers=2),
+)
+
+
+def make(env, **loop):
+    config = dataclasses.replace(TINY, loop=dataclasses.replace(TINY.loop, **loop))
+    spec = env.spec
+    algorithm = make_algorithm(
+        "algd",
+        spec.observation_size,
+        spec.action_low,
+        spec.action_high,
+        spec.episode_length,
+        config.agent,
+    )
+    trainer = Trainer(env, algorithm, config)
+    hyper = Hyper(cost_limit=spec.cost_limit).as_arrays()
+    return trainer, hyper, jax.jit(trainer.init)(jax.random.key(0), hyper)
+
+
+def test_epoch_counts_steps_updates_and_episodes():
+    trainer, hyper, state = make(ProbeEnv())
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert int(state.env_steps) == 32
+    assert int(state.replay.size) == 32
+    assert int(state.agent.updates) == 0
+    state, metrics = jax.jit(trainer.train_epoch)(state, hyper)
+    assert int(state.env_steps) == 96
+    assert int(state.agent.updates) == 2 * 16
+    # 24 steps of 4 environments with episodes of 8 steps; the first 8 were warm-up.
+    assert int(metrics.episodes) == 8
+    np.testing.assert_allclose(metrics.episode_return, 8.0)
+    np.testing.assert_allclose(metrics.episode_cost, 4.0)
+    np.testing.assert_allclose(metrics.step_cost, 0.5)
+    assert describe(state.health, CHECKED) is None
+
+
+def test_no_compilation_after_the_first_epoch():
+    traces = []
+
+    class Counted(ProbeEnv):
+        def gains(self, obs, action, time):
+            traces.append(1)
+            return super().gains(obs, action, time)
+
+    trainer, hyper, state = make(Counted())
+    train_epoch = jax.jit(trainer.train_epoch, donate_argnums=0)
+    state = jax.jit(trainer.warmup, donate_argnums=0)(state, hyper)
+    state, _ = train_epoch(state, hyper)
+    after_first = len(traces)
+    assert after_first > 0
+    for rho in (0.5, 2.0):  # another hyperparameter is no reason to compile either
+        state, _ = train_epoch(state, hyper.replace(rho=jnp.float32(rho)))
+    assert len(traces) == after_first
+    assert train_epoch._cache_size() == 1
+
+
+def test_vmapped_members_equal_lone_runs():
+    """A population is the same epoch with a leading axis, over seeds and hyperparameters."""
+    trainer, hyper, _ = make(ActionProbe(), epoch_steps=16)
+    keys = jax.random.split(jax.random.key(3), 2)
+    hypers = jax.tree.map(lambda x: jnp.stack([x, x]), hyper).replace(rho=jnp.array([0.5, 2.0]))
+
+    def run(key, hyper):
+        state = trainer.warmup(trainer.init(key, hyper), hyper)
+        return trainer.train_epoch(state, hyper)[0].agent
+
+    together = jax.jit(jax.vmap(run))(keys, hypers)
+    for i in range(2):
+        take = partial(jax.tree.map, lambda x: x[i])  # noqa: B023
+        assert_trees_close(take(together), jax.jit(run)(keys[i], take(hypers)))
+
+
+@pytest.mark.parametrize(
+    ("env", "flags", "terminated", "cost_terminated"),
+    [
+        (ProbeEnv(), {}, 0, 0),
+        (TerminatingProbe(), {}, 1 / 3, 0),
+        (TerminatingProbe(), {"termination_frees_cost": True}, 1 / 3, 1 / 3),
+        (GoalProbe(), {}, 1 / 2, 0),
+        (GoalProbe(), {"goal_terminates": False}, 0, 0),
+        (ProbeEnv(), {"timeout_terminates": True}, 1 / 8, 0),
+        (
+            ProbeEnv(),
+            {"timeout_terminates": True, "termination_frees_cost": True},
+            1 / 8,
+            1 / 8,
+        ),
+    ],
+)
+def test_what_counts_as_terminal(env, flags, terminated, cost_terminated):
+    trainer, hyper, state = make(env, warmup_steps=96, **flags)
+    rows = jax.jit(trainer.warmup)(state, hyper).replay.rows
+    np.testing.assert_allclose(rows.terminated.mean(), terminated, rtol=1e-6)
+    np.testing.assert_allclose(rows.cost_terminated.mean(), cost_terminated, rtol=1e-6)
+
+
+def test_stored_transitions_chain_within_an_episode():
+    trainer, hyper, state = make(ProbeEnv())
+    warm = jax.jit(trainer.warmup)(state, hyper)
+    rows = warm.replay.rows
+    obs, next_obs = (np.asarray(x)[:32].reshape(8, 4, 2) for x in (rows.obs, rows.next_obs))
+    np.testing.assert_array_equal(next_obs[:-1], obs[1:])
+    # The last step ends the episode: its next observation is the true one, not the reset's.
+    assert not np.array_equal(next_obs[-1], np.asarray(warm.env.obs))
+
+
+def test_first_bad_number_is_named():
+    trainer, hyper, state = make(BrokenProbe(), warmup_steps=16)
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert describe(state.health, CHECKED) is None
+    state, _ = jax.jit(trainer.train_epoch)(state, hyper)
+    bad = describe(state.health, CHECKED)
+    assert bad == ("reward", 20)  # the fifth step of four environments
+
+
+def assert_trees_close(actual, expected):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), actual, expected
+    )
