@@ -24,7 +24,8 @@ def quick(spec: EnvSpec) -> Config:
             batch_size=128,
             replay_capacity=160_000,
             epoch_steps=32 * spec.episode_length // 2,
-            eval_episodes=16,
+            eval_episodes=20,
+            checkpoint_epochs=6,
         ),
         agent=AgentConfig(critic_width=64, actor_width=64, target_period=1),
         # Targets that follow twenty times faster than the paper's: over so few updates, values
@@ -41,6 +42,7 @@ def paper(spec: EnvSpec) -> Config:
             env_steps=warmup_steps + epochs * spec.episode_length,
             warmup_steps=warmup_steps,
             epoch_steps=spec.episode_length,
+            checkpoint_epochs=50,
         ),
         hyper=Hyper(cost_limit=spec.cost_limit),
     )
@@ -58,6 +60,7 @@ def throughput(spec: EnvSpec) -> Config:
             replay_capacity=1_000_000,
             epoch_steps=512 * spec.episode_length // 4,
             eval_episodes=64,
+            checkpoint_epochs=10,
         ),
         hyper=Hyper(cost_limit=spec.cost_limit, actor_lr=1e-3, critic_lr=1e-3),
     )

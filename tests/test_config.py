@@ -125,6 +125,7 @@ def test_the_paper_preset_is_the_papers_regime():
         replay_capacity=1_000_000,
         epoch_steps=400,
         eval_episodes=1,
+        checkpoint_epochs=50,
         goal_terminates=True,
         timeout_terminates=False,
         termination_frees_cost=False,

@@ -1,0 +1,105 @@
+"""The ``algd`` command: a thin layer over ``algd_jax.runs``.
+
+JAX is imported only once a command is known, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+HELP = """\
+algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion policies, in JAX
+
+  algd train                   train ALGD on PointButton1 within minutes (see algd train --help)
+  algd train --resume RUN_DIR  continue a stopped run
+  algd evaluate RUN_DIR        return and cost of a trained policy
+  algd envs                    list the environments
+  algd COMMAND --help          all arguments of a command
+  algd --version               version
+
+Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130 or 143 stopped by Ctrl-C or
+SIGTERM (a run then leaves a checkpoint to resume from)."""
+
+COMMANDS = ("train", "evaluate", "envs")
+
+_SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``algd`` and return its exit code.
+
+    Args:
+      argv: arguments; those of the process by default.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = argv[0] if argv else "--help"
+    if command in ("--help", "-h"):
+        print(HELP)
+        return _SUCCESS
+    if command == "--version":
+        from algd_jax import __version__
+
+        print(f"algd {__version__}")
+        return _SUCCESS
+    if command not in COMMANDS:
+        nearest = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        return _fail(
+            f"unknown command {command!r}; allowed: {', '.join(COMMANDS)}{hint}", _BAD_ARGUMENT
+        )
+    return _run(command, argv[1:])
+
+
+def _run(command: str, argv: list[str]) -> int:
+    """Run a command, turning its errors into one line and an exit code."""
+    try:
+        prepare_jax()
+        from algd_jax.config import ConfigError
+        from algd_jax.runs import commands
+
+        run = {
+            "train": commands.run_train,
+            "evaluate": commands.run_evaluate,
+            "envs": commands.run_envs,
+        }
+        try:
+            return run[command](argv)
+        except ConfigError as error:
+            return _fail(str(error), _BAD_ARGUMENT, "--debug" in argv)
+    except KeyboardInterrupt:
+        return _fail("interrupted", _INTERRUPTED)
+    except SystemExit as stop:  # Help was printed.
+        return int(stop.code or _SUCCESS)
+    except Exception as error:
+        text = str(error).strip() or type(error).__name__
+        return _fail(text.splitlines()[0], _FAILED, "--debug" in argv)
+
+
+def prepare_jax() -> None:
+    """Keep compiled programs between runs, and other libraries' chatter off the screen."""
+    import jax
+    import platformdirs
+
+    if not {"JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"} & os.environ.keys():
+        cache = platformdirs.user_cache_path("algd-jax") / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):
+        import mujoco.mjx  # noqa: F401  It prints which optional parts are missing.
+
+
+def _fail(message: str, code: int, traceback: bool = False) -> int:
+    """Say in one line on standard error what went wrong."""
+    if traceback:
+        import traceback as tracebacks
+
+        tracebacks.print_exc()
+    print(f"algd: {message}", file=sys.stderr)
+    return code

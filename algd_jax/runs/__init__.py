@@ -1,0 +1,1 @@
+"""The host side of a run: everything that touches time, files and the screen."""

@@ -1,0 +1,53 @@
+"""From a configuration to the run's pure functions and keys."""
+
+from __future__ import annotations
+
+import enum
+
+import jax
+
+from algd_jax.agents.algorithms import make_algorithm
+from algd_jax.config import Config, ConfigError, validate
+from algd_jax.envs import SafetyEnv, make
+from algd_jax.training.epoch import Trainer
+
+
+class Stream(enum.IntEnum):
+    """Independent sources of randomness of a run, all derived from its seed."""
+
+    TRAINING = 0
+    EVALUATION = 1
+    FINAL_EVALUATION = 2
+
+
+def stream_key(seed: int, stream: Stream) -> jax.Array:
+    """The PRNG key of one stream."""
+    return jax.random.fold_in(jax.random.key(seed), stream)
+
+
+def build(config: Config) -> Trainer:
+    """Environment, algorithm and loop of a run.
+
+    Raises:
+      ConfigError: if the configuration cannot work.
+    """
+    validate(config)
+    env = _make_env(config)
+    algorithm = make_algorithm(
+        config.algorithm,
+        env.spec.observation_size,
+        env.spec.action_low,
+        env.spec.action_high,
+        env.spec.episode_length,
+        config.agent,
+    )
+    return Trainer(env, algorithm, config)
+
+
+def _make_env(config: Config) -> SafetyEnv:
+    # Only when asked for: not every environment has a random start.
+    options = {"random_start": True} if config.random_start else {}
+    try:
+        return make(config.env, **options)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -1,0 +1,188 @@
+"""The commands behind ``algd``: arguments in, work done, exit code out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from algd_jax.config import Config, ConfigError
+from algd_jax.envs import list_envs, make
+from algd_jax.presets import preset
+from algd_jax.runs.arguments import parse, parse_known
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import make_display
+from algd_jax.runs.evaluate import Which, evaluate_run
+from algd_jax.runs.interrupt import StopSignals, exit_code
+from algd_jax.runs.run import RunResult, resumed_config, train
+from algd_jax.runs.tables import make_console, print_specs, print_summary
+from algd_jax.training import checkpoint
+
+
+@dataclasses.dataclass
+class Start:
+    """What decides about the defaults of everything else."""
+
+    env: str = Config.env
+    preset: str = Config.preset
+    resume: Path | None = None
+
+
+@dataclasses.dataclass
+class TrainArguments:
+    """Train an agent; without arguments ALGD on PointButton1 with preset quick.
+
+    The defaults shown are those of the chosen preset (quick, paper, throughput) and environment.
+
+    Attributes:
+      config: a whole run.
+      run_dir: folder of the run, new or empty; by default runs/ENV-ALGORITHM-PRESET-seedS-TIME.
+      resume: continue the stopped run in this folder (takes --env-steps and no other setting).
+      debug: show the traceback of an error.
+    """
+
+    config: Config
+    run_dir: Path | None = None
+    resume: Path | None = None
+    debug: bool = False
+
+
+@dataclasses.dataclass
+class ResumeArguments:
+    """Continue a stopped run with its own configuration.
+
+    Attributes:
+      resume: folder of the run.
+      env_steps: new total of environment steps, to go on beyond the configured end.
+      debug: show the traceback of an error.
+    """
+
+    resume: Path | None = None
+    env_steps: int | None = None
+    debug: bool = False
+
+
+@dataclasses.dataclass
+class EvaluateArguments:
+    """Evaluate the policy of a run: its best feasible one, or the last if none was feasible.
+
+    Attributes:
+      run_dir: folder of the run.
+      episodes: number of episodes; by default as many as the run's own final evaluation.
+      seed: of the episodes; by default the run's, which repeats its final evaluation.
+      checkpoint: the policy to take instead: best (feasible) or last.
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    episodes: int | None = None
+    seed: int | None = None
+    checkpoint: Which | None = None
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
+class EnvsArguments:
+    """List the environments.
+
+    Attributes:
+      json: print one JSON list and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    json: bool = False
+    debug: bool = False
+
+
+def run_train(argv: Sequence[str]) -> int:
+    """``algd train``."""
+    start = parse_known(Start, argv)
+    if start.resume is not None:
+        return _resume(argv)
+    defaults = TrainArguments(config=preset(start.preset, start.env))
+    arguments = parse(TrainArguments, argv, "algd train", defaults)
+    run_dir = arguments.run_dir or default_run_dir(arguments.config)
+    return _train(arguments.config, run_dir, False, argv)
+
+
+def run_evaluate(argv: Sequence[str]) -> int:
+    """``algd evaluate``."""
+    arguments = parse(EvaluateArguments, argv, "algd evaluate")
+    summary = evaluate_run(
+        arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed
+    )
+    if arguments.json:
+        print(json.dumps(summary.figures(), allow_nan=False))
+    else:
+        print_summary(make_console(), summary)
+    return 0
+
+
+def run_envs(argv: Sequence[str]) -> int:
+    """``algd envs``."""
+    arguments = parse(EnvsArguments, argv, "algd envs")
+    specs = [make(name).spec for name in list_envs()]
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(spec) for spec in specs]))
+    else:
+        print_specs(make_console(), specs)
+    return 0
+
+
+def default_run_dir(config: Config) -> Path:
+    """Where a run goes that is not told where to go."""
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{config.env}-{config.algorithm}-{config.preset}-seed{config.seed}-{now}"
+    return Path("runs") / name
+
+
+def _resume(argv: Sequence[str]) -> int:
+    try:
+        arguments = parse(ResumeArguments, argv, "algd train --resume")
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} (a resumed run keeps its configuration; only --env-steps may be given)"
+        ) from error
+    assert arguments.resume is not None
+    config = resumed_config(arguments.resume, arguments.env_steps)
+    return _train(config, arguments.resume, True, argv)
+
+
+def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> int:
+    display = make_display()
+
+    def announce_stop() -> None:
+        display.note("stopping after this epoch; press Ctrl-C again to end at once")
+
+    with StopSignals(announce_stop, display.stop) as signals:
+        result = train(
+            config,
+            run_dir,
+            display=display,
+            stop_requested=signals.requested,
+            resume=resume,
+            command=["algd", "train", *argv],
+        )
+    _report(result)
+    if result.evaluation is None and signals.received is not None:
+        return exit_code(signals.received)
+    return 0
+
+
+def _report(result: RunResult) -> None:
+    """How the run ended and what can be done next."""
+    console, run_dir = make_console(), shlex.quote(str(result.run_dir))
+    if result.evaluation is None:
+        console.print(f"stopped at step {result.step:,} with a checkpoint; next:")
+        console.print(f"  algd train --resume {run_dir}")
+    else:
+        print_summary(console, result.evaluation)
+        console.print(f"learning curves: {run_dir}/curves.png; next:")
+        console.print(f"  algd train --resume {run_dir} --env-steps {2 * result.step}")
+    if checkpoint.latest(RunDirectory(result.run_dir).last) is not None:
+        console.print(f"  algd evaluate {run_dir}")

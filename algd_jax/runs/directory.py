@@ -1,0 +1,153 @@
+"""The run directory: where each file of a run lies, and its ``config.json``.
+
+Everything later (evaluate, resume, report) needs only this folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+from pathlib import Path
+from typing import Any
+
+from algd_jax.config import Config, ConfigError
+from algd_jax.runs.provenance import provenance
+
+FORMAT_VERSION = 1
+"""Of ``config.json``; raised when an old file can no longer be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Where the files of one run lie.
+
+    Attributes:
+      path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object per epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def state(self) -> Path:
+        """Checkpoint of the whole run, to resume from."""
+        return self.path / "checkpoints" / "state"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint of the last agent."""
+        return self.path / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the agent with the highest return among the feasible ones."""
+        return self.path / "checkpoints" / "best"
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def curves_file(self) -> Path:
+        return self.path / "curves.png"
+
+    def check_free(self) -> None:
+        """Raise :class:`ConfigError` unless a new run may be written here."""
+        allowed = "a new or empty directory (or `algd train --resume` to continue a run)"
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"run_dir: {self.path} is a file, allowed is {allowed}")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise ConfigError(f"run_dir: {self.path} is not empty, allowed is {allowed}")
+
+    def create(self, config: Config, command: list[str]) -> None:
+        """Make the folder and write ``config.json``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        record = {
+            "format_version": FORMAT_VERSION,
+            "config": dataclasses.asdict(config),
+            **provenance(command),
+            "resumed": [],
+        }
+        write_json(self.config_file, record)
+
+    def add_resumption(self, config: Config, command: list[str]) -> None:
+        """Note in ``config.json`` that the run goes on, possibly for more steps."""
+        record = self._read_record()
+        record["config"] = dataclasses.asdict(config)
+        record["resumed"].append(provenance(command))
+        write_json(self.config_file, record)
+        self.evaluation_file.unlink(missing_ok=True)  # It will not be of the run's end any more.
+
+    def read_config(self) -> Config:
+        """The run's configuration.
+
+        Raises:
+          ConfigError: if this is no run, or its ``config.json`` is not one of this format.
+        """
+        return from_dict(Config, self._read_record()["config"], str(self.config_file))
+
+    def _read_record(self) -> dict[str, Any]:
+        if not self.config_file.is_file():
+            raise ConfigError(f"run_dir: {self.path} is no run directory (it has no config.json)")
+        try:
+            record = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"{self.config_file}: not valid JSON: {error}") from error
+        version = record.get("format_version") if isinstance(record, dict) else None
+        if version != FORMAT_VERSION:
+            raise ConfigError(
+                f"{self.config_file}: format_version: got {version}, allowed is {FORMAT_VERSION}"
+            )
+        for name, kind in (("config", dict), ("resumed", list)):
+            if not isinstance(record.get(name), kind):
+                raise ConfigError(f"{self.config_file}: missing field {name!r}")
+        return record
+
+
+def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
+    """Build a (nested) dataclass from JSON values, refusing unknown, missing or ill-typed fields.
+
+    Args:
+      kind: a dataclass whose fields are bool, int, float, str or further dataclasses.
+      values: its fields by name.
+      source: where the values came from, for the error message.
+    """
+    types = typing.get_type_hints(kind)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    for problem, names in (
+        ("unknown", [name for name in values if name not in fields]),
+        ("missing", [name for name in fields if name not in values]),
+    ):
+        if names:
+            raise ConfigError(f"{source}: {problem} field {names[0]!r} in {kind.__name__}")
+
+    def convert(name):
+        value, wanted = values[name], types[name]
+        if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
+            return from_dict(typing.cast(type, wanted), value, source)
+        if type(value) is wanted or (wanted is float and type(value) is int):
+            return wanted(value)
+        raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {wanted.__name__}")
+
+    return kind(**{name: convert(name) for name in fields})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)

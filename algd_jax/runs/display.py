@@ -1,0 +1,162 @@
+"""What the user sees of a run: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import NamedTuple
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from algd_jax.runs.logs import Record
+
+
+class Progress(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+      record: the epoch just logged.
+      total_steps: environment steps the whole run will make.
+      cost_limit: allowed cost per episode.
+      seconds_left: expected time until the end [s].
+      best: the best feasible policy so far in words.
+    """
+
+    record: Record
+    total_steps: int
+    cost_limit: float
+    seconds_left: float
+    best: str
+
+
+class Display:
+    """Shows nothing; what a run tells its user, and the base of the displays that show it."""
+
+    def start(self, title: str) -> None:
+        """The run begins."""
+
+    def phase(self, name: str) -> None:
+        """What the run does from now on: compiling, warm-up, training, …"""
+
+    def epoch(self, progress: Progress) -> None:
+        """An epoch is complete."""
+
+    def note(self, text: str) -> None:
+        """A line worth keeping."""
+
+    def stop(self) -> None:
+        """The run is over; the screen is the user's again."""
+
+
+class PlainDisplay(Display):
+    """One plain line per event, for files and pipes."""
+
+    def __init__(self) -> None:
+        self._announced: set[str] = set()
+
+    def start(self, title: str) -> None:
+        self.note(title)
+
+    def phase(self, name: str) -> None:
+        # Later epochs have lines of their own.
+        if name not in self._announced:
+            self._announced.add(name)
+            self.note(f"{name} ...")
+
+    def epoch(self, progress: Progress) -> None:
+        self.note(f"{_figures(progress)}  {_time(progress.seconds_left)} left")
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+
+class LiveDisplay(Display):
+    """A progress bar, the newest figures and the present phase, below one line per epoch."""
+
+    def __init__(self, console: Console):
+        self._spinner = Spinner("dots")
+        self._title, self._phase, self._phase_start = "", "", time.monotonic()
+        self._progress: Progress | None = None
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=8, transient=True
+        )
+
+    def start(self, title: str) -> None:
+        self._title = title
+        self._live.start()
+
+    def phase(self, name: str) -> None:
+        self._phase, self._phase_start = name, time.monotonic()
+
+    def epoch(self, progress: Progress) -> None:
+        self._progress = progress
+        self.note(_figures(progress))
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        elapsed = _time(time.monotonic() - self._phase_start)
+        self._spinner.update(text=Text(f"{self._phase}  {elapsed}"))
+        lines: list[RenderableType] = [Text(self._title, style="bold"), self._spinner]
+        if self._progress:
+            lines += [_bar(self._progress), _panel(self._progress)]
+        return Group(*lines)
+
+
+def make_display() -> Display:
+    """The live display if standard output is a terminal, else the plain one."""
+    console = Console()
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay()
+
+
+def _figures(progress: Progress) -> str:
+    """One epoch as one line."""
+    record = progress.record
+    return (
+        f"step {record['step']:>{len(f'{progress.total_steps:,}')},}/{progress.total_steps:,}  "
+        f"return {record['eval_return']:8.2f}  "
+        f"cost {record['eval_cost']:7.2f} (limit {progress.cost_limit:g})  "
+        f"lambda {record['lam']:.3f}  {record['steps_per_second']:,.0f} steps/s"
+    )
+
+
+def _bar(progress: Progress) -> RenderableType:
+    step, total = progress.record["step"], progress.total_steps
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(
+        ProgressBar(total=total, completed=step, width=40),
+        f"{step:,} / {total:,} steps",
+        f"{progress.record['steps_per_second']:,.0f} steps/s",
+        f"{_time(progress.seconds_left)} left",
+    )
+    return grid
+
+
+def _panel(progress: Progress) -> RenderableType:
+    record = progress.record
+    within = record["eval_cost"] <= progress.cost_limit
+    cost = Text(
+        f"cost {record['eval_cost']:.2f} (limit {progress.cost_limit:g})",
+        style="green" if within else "red",
+    )
+    grid = Table.grid(padding=(0, 3))
+    grid.add_row(
+        f"return {record['eval_return']:.2f}",
+        cost,
+        f"lambda {record['lam']:.3f}",
+        f"best feasible {progress.best}",
+    )
+    return grid
+
+
+def _time(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))

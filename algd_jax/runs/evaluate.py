@@ -1,0 +1,204 @@
+"""Evaluating a policy and saying what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from scipy import stats
+
+from algd_jax.agents.update import AgentState
+from algd_jax.config import Config, ConfigError, Hyper
+from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.training import checkpoint
+from algd_jax.training.epoch import Trainer
+from algd_jax.training.evaluation import Episodes, evaluate
+
+CONFIDENCE = 0.95
+
+Which = Literal["best", "last"]
+"""Checkpoint of the best feasible policy, or of the last one."""
+
+Evaluate = Callable[[AgentState, jax.Array, Hyper], Episodes]
+"""(agent, key, hyper) -> one batch of ``eval_episodes`` episodes of the deterministic policy."""
+
+
+class Interval(NamedTuple):
+    """Bounds of a confidence interval."""
+
+    low: float
+    high: float
+
+
+class Summary(NamedTuple):
+    """An evaluation in numbers.
+
+    Attributes:
+      env: environment name.
+      episodes: n.
+      return_mean, return_std: of undiscounted returns (std with n - 1; 0 for one episode).
+      cost_mean, cost_std: of undiscounted costs, likewise.
+      cost_limit: allowed cost per episode.
+      within_limit: fraction of episodes whose cost is within the limit.
+      feasible: whether the mean cost is.
+      step: environment steps the policy was trained for.
+      checkpoint: which one was evaluated.
+      seed: of the evaluation's episodes.
+      return_interval, cost_interval: 95 % t intervals of the means; None for one episode.
+    """
+
+    env: str
+    episodes: int
+    return_mean: float
+    return_std: float
+    cost_mean: float
+    cost_std: float
+    cost_limit: float
+    within_limit: float
+    feasible: bool
+    step: int
+    checkpoint: Which
+    seed: int
+    return_interval: Interval | None
+    cost_interval: Interval | None
+
+    def figures(self) -> dict[str, Any]:
+        """What ``algd evaluate --json`` prints."""
+        beside = ("checkpoint", "seed", "return_interval", "cost_interval")
+        return {name: value for name, value in self._asdict().items() if name not in beside}
+
+
+def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
+    """The function a run evaluates with: a jitted ``Evaluate``."""
+
+    @jax.jit
+    def evaluate_agent(agent: AgentState, key: jax.Array, hyper: Hyper) -> Episodes:
+        def policy(obs: jax.Array) -> jax.Array:
+            return trainer.algorithm.act_deterministic(agent, obs, hyper)
+
+        return evaluate(trainer.env, policy, key, trainer.config.loop.eval_episodes)
+
+    return evaluate_agent
+
+
+def run_episodes(
+    evaluate_batch: Evaluate, agent: AgentState, key: jax.Array, hyper: Hyper, count: int
+) -> Episodes:
+    """``count`` episodes on the host, in as many batches as it takes: one compiled size serves all.
+
+    Returns:
+      NumPy arrays [count].
+    """
+    batches: list[Episodes] = []
+    while sum(len(batch.returns) for batch in batches) < count:
+        batch_key = jax.random.fold_in(key, len(batches))
+        batches.append(jax.device_get(evaluate_batch(agent, batch_key, hyper)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *batches)
+
+
+def summarize(config: Config, episodes: Episodes, step: int, which: Which, seed: int) -> Summary:
+    """Statistics of an evaluation's episodes (leaves [n])."""
+    costs, limit = np.asarray(episodes.costs, np.float64), config.hyper.cost_limit
+    returns = np.asarray(episodes.returns, np.float64)
+    return Summary(
+        env=config.env,
+        episodes=len(returns),
+        return_mean=float(returns.mean()),
+        return_std=_std(returns),
+        cost_mean=float(costs.mean()),
+        cost_std=_std(costs),
+        cost_limit=limit,
+        within_limit=float(np.mean(costs <= limit)),
+        feasible=bool(costs.mean() <= limit),
+        step=step,
+        checkpoint=which,
+        seed=seed,
+        return_interval=mean_interval(returns),
+        cost_interval=mean_interval(costs),
+    )
+
+
+def mean_interval(values: np.ndarray) -> Interval | None:
+    """The t interval of the mean of ``values`` [n] at 95 % confidence; None for n = 1."""
+    if len(values) < 2:
+        return None
+    mean, error = values.mean(), stats.sem(values)
+    if error == 0:
+        return Interval(float(mean), float(mean))
+    low, high = stats.t.interval(CONFIDENCE, len(values) - 1, loc=mean, scale=error)
+    return Interval(float(low), float(high))
+
+
+def evaluate_checkpoint(
+    trainer: Trainer,
+    directory: RunDirectory,
+    evaluate_batch: Evaluate,
+    which: Which | None = None,
+    episodes: int | None = None,
+    seed: int | None = None,
+) -> Summary:
+    """Evaluate one of a run's policies; the arguments are those of :func:`evaluate_run`.
+
+    Args:
+      trainer: made from the run's configuration.
+      directory: the run's folder.
+      evaluate_batch: made by :func:`make_evaluate`.
+    """
+    config, hyper = trainer.config, trainer.config.hyper.as_arrays()
+    which = choose_checkpoint(directory, which)
+    folder = {"best": directory.best, "last": directory.last}[which]
+    agent_like = jax.eval_shape(trainer.algorithm.init, jax.random.key(0), hyper)
+    agent = checkpoint.restore(folder, agent_like)
+    seed = config.seed if seed is None else seed
+    key = stream_key(seed, Stream.FINAL_EVALUATION)
+    count = episodes or config.loop.final_eval_episodes
+    outcome = run_episodes(evaluate_batch, agent, key, hyper, count)
+    step = int(checkpoint.read_notes(folder)["step"])
+    return summarize(config, outcome, step, which, seed)
+
+
+def evaluate_run(
+    run_dir: Path,
+    which: Which | None = None,
+    episodes: int | None = None,
+    seed: int | None = None,
+) -> Summary:
+    """Evaluate a policy of a finished or stopped run.
+
+    Args:
+      run_dir: the run's folder.
+      which: checkpoint; by default the best feasible one, else the last.
+      episodes: how many; by default as many as the run's own final evaluation.
+      seed: by default the run's.
+
+    Raises:
+      ConfigError: if this is no run, or it has no such checkpoint.
+    """
+    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise ConfigError(f"{name}: got {value}, allowed is an integer >= {least}")
+    directory = RunDirectory(run_dir)
+    config = directory.read_config()
+    choose_checkpoint(directory, which)  # Fails before anything slow.
+    trainer = build(config)
+    return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)
+
+
+def choose_checkpoint(directory: RunDirectory, which: Which | None = None) -> Which:
+    """The checkpoint to evaluate: the one asked for, else the best feasible, else the last."""
+    has_best = checkpoint.latest(directory.best) is not None
+    if checkpoint.latest(directory.last) is None:
+        raise ConfigError(f"run_dir: {directory.path} has no checkpoint")
+    if which == "best" and not has_best:
+        raise ConfigError(
+            f"checkpoint: got best, but no policy of {directory.path} was feasible; allowed is last"
+        )
+    return which or ("best" if has_best else "last")
+
+
+def _std(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -1,0 +1,67 @@
+"""Stopping on Ctrl-C (SIGINT) and SIGTERM: first gently, then at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """Context in which a first signal asks to stop and a second ends the process.
+
+    While XLA runs an epoch, the main thread does not come back to Python, where ordinary signal
+    handlers run. So the interpreter passes signals through a socket to a thread that waits there.
+
+    Attributes:
+      received: the first signal, or None.
+    """
+
+    def __init__(self, on_first: Callable[[], None], on_second: Callable[[], None]):
+        """Args:
+        on_first: called from another thread at the first signal.
+        on_second: called likewise at the second, just before the process ends.
+        """
+        self.received: signal.Signals | None = None
+        self._on_first, self._on_second = on_first, on_second
+
+    def requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.received is not None
+
+    def __enter__(self) -> StopSignals:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._former_wakeup = signal.set_wakeup_fd(self._writer.fileno())
+        self._former_handlers = {s: signal.signal(s, lambda *_: None) for s in SIGNALS}
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._former_wakeup)
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler)
+        self._writer.close()  # Ends the listener.
+
+    def _listen(self) -> None:
+        with self._reader:
+            while number := self._reader.recv(1):
+                if number[0] in SIGNALS:
+                    self._receive(signal.Signals(number[0]))
+
+    def _receive(self, number: signal.Signals) -> None:
+        if self.received is None:
+            self.received = number
+            self._on_first()
+        else:
+            self._on_second()
+            os._exit(exit_code(number))
+
+
+def exit_code(number: signal.Signals) -> int:
+    """What a shell reports for a process ended by this signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + number

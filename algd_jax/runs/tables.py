@@ -1,0 +1,64 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from algd_jax.envs import EnvSpec
+from algd_jax.runs.evaluate import Interval, Summary
+
+_PLAIN_WIDTH = 120  # Columns assumed where output is no terminal.
+
+
+def make_console() -> Console:
+    """Standard output; without control characters unless it is a terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """An evaluation as a table, with a heading and a verdict."""
+    policy = {"best": "best feasible policy", "last": "last policy"}[summary.checkpoint]
+    limit = f"{summary.cost_limit:g}"
+    table = _table(["per episode", "mean", "std", "95 % interval of the mean", "limit"])
+    table.add_row(*_row("return", summary.return_mean, summary.return_std, summary.return_interval))
+    table.add_row(*_row("cost", summary.cost_mean, summary.cost_std, summary.cost_interval), limit)
+    verdict = "feasible: mean cost <=" if summary.feasible else "NOT feasible: mean cost >"
+    console.print(
+        f"{summary.env}: {policy}, trained for {summary.step:,} steps; {summary.episodes} episodes"
+    )
+    console.print(table)
+    console.print(f"{verdict} {limit}; {summary.within_limit:.0%} of the episodes within the limit")
+
+
+def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:
+    """Environments as a table."""
+    names = ["environment", "observation", "action", "episode (steps)"]
+    table = _table([*names, "cost limit (per episode)", "control period (s)"])
+    for spec in specs:
+        table.add_row(
+            spec.name,
+            str(spec.observation_size),
+            str(spec.action_size),
+            str(spec.episode_length),
+            f"{spec.cost_limit:g}",
+            f"{spec.control_period:g}",
+        )
+    console.print(table)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    """First column names the row, the others hold numbers."""
+    table = Table(box=box.ASCII2)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    return table
+
+
+def _row(name: str, mean: float, std: float, interval: Interval | None) -> list[str]:
+    bounds = f"[{interval.low:.2f}, {interval.high:.2f}]" if interval else "-"
+    return [name, f"{mean:.2f}", f"{std:.2f}", bounds]

@@ -1,0 +1,109 @@
+"""Tiny runs of probe environments, shared by the tests of everything on the host side."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
+from algd_jax.envs import registry
+from tests.probes import ActionProbe, BrokenProbe, ProbeEnv
+
+WARMUP, EPOCH, EPOCHS = 32, 64, 4
+LAST_STEP = WARMUP + EPOCHS * EPOCH
+
+TINY_LOOP = LoopConfig(
+    env_steps=LAST_STEP,
+    num_envs=4,
+    warmup_steps=WARMUP,
+    updates_per_step=1,
+    batch_size=8,
+    replay_capacity=128,
+    epoch_steps=EPOCH,
+    eval_episodes=2,
+    final_eval_episodes=5,
+)
+TINY_AGENT = AgentConfig(
+    chain_steps=2,
+    score_samples=2,
+    cost_critics=2,
+    critic_width=8,
+    critic_layers=1,
+    actor_width=8,
+    actor_layers=1,
+    time_features=4,
+)
+TINY_FLAGS = [
+    f"--{field.name.replace('_', '-')}={getattr(group, field.name)}"
+    for group in (TINY_LOOP, TINY_AGENT)
+    for field in dataclasses.fields(group)
+    if not isinstance(getattr(group, field.name), bool)
+]
+
+
+class LateBreak(ProbeEnv):
+    """The reward turns NaN at the 25th step of an episode, that is in the second tiny epoch."""
+
+    def __init__(self):
+        super().__init__(episode_length=64)
+
+    def gains(self, obs, action, time):
+        return jnp.where(time >= 25, jnp.nan, 1.0), jnp.float32(0)
+
+
+PROBES = {kind.__name__: kind for kind in (ProbeEnv, ActionProbe, BrokenProbe, LateBreak)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def probes():
+    """Makes the probe environments known by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in PROBES.items():
+            patch.setitem(registry._FACTORIES, name, kind)
+        yield
+
+
+def tiny_config(env: str = "ActionProbe", cost_limit: float = 2.0, **loop) -> Config:
+    return Config(
+        env=env,
+        loop=dataclasses.replace(TINY_LOOP, **loop),
+        agent=TINY_AGENT,
+        hyper=Hyper(cost_limit=cost_limit),
+    )
+
+
+def stop_after(epochs: int):
+    """A ``stop_requested`` that says yes after some epochs."""
+    answers = iter([False] * epochs)
+    return lambda: next(answers, True)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_equal_trees(first, second) -> None:
+    """Bit-equal leaves; NaN equals NaN."""
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    for left, right in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(_plain(left), _plain(right))
+
+
+def _plain(leaf):
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)

@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from algd_jax.config import ConfigError
+from algd_jax.runs.directory import RunDirectory, write_json
+from tests.runs.support import tiny_config
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.create(tiny_config(), ["algd"])
+    return directory
+
+
+def change(directory, edit):
+    record = json.loads(directory.config_file.read_text())
+    edit(record)
+    directory.config_file.write_text(json.dumps(record))
+
+
+def test_config_round_trip(directory):
+    assert directory.read_config() == tiny_config()
+
+
+def test_whole_numbers_are_fine_where_floats_are_meant(directory):
+    change(directory, lambda record: record["config"]["hyper"].update(rho=2))
+    assert directory.read_config().hyper.rho == 2.0
+    assert isinstance(directory.read_config().hyper.rho, float)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda r: r.update(format_version=99), "format_version: got 99, allowed is 1"),
+        (lambda r: r.pop("format_version"), "format_version: got None"),
+        (lambda r: r.pop("config"), "missing field 'config'"),
+        (lambda r: r["config"].update(colour="red"), "unknown field 'colour' in Config"),
+        (lambda r: r["config"]["hyper"].pop("rho"), "missing field 'rho' in Hyper"),
+        (lambda r: r["config"]["loop"].update(num_envs="four"), "num_envs: got 'four'"),
+        (lambda r: r["config"]["loop"].update(num_envs=4.0), "num_envs: got 4.0, allowed is int"),
+        (lambda r: r["config"]["loop"].update(num_envs=True), "num_envs: got True"),
+        (lambda r: r["config"].update(loop=3), "loop: got 3"),
+    ],
+)
+def test_a_config_file_of_another_shape_is_one_clear_line(directory, edit, message):
+    change(directory, edit)
+    with pytest.raises(ConfigError, match=r"config\.json") as error:
+        directory.read_config()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "import os"])
+def test_a_file_that_is_no_config_is_one_clear_line(directory, text):
+    directory.config_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.json") as error:
+        directory.read_config()
+    assert "\n" not in str(error.value)
+
+
+def test_only_new_or_empty_folders_are_free(tmp_path, directory):
+    RunDirectory(tmp_path / "new").check_free()
+    (tmp_path / "empty").mkdir()
+    RunDirectory(tmp_path / "empty").check_free()
+    with pytest.raises(ConfigError, match=r"run_dir: .* is not empty"):
+        directory.check_free()
+    with pytest.raises(ConfigError, match=r"run_dir: .* is a file"):
+        RunDirectory(directory.config_file).check_free()
+
+
+def test_json_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}

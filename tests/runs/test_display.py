@@ -1,0 +1,51 @@
+import io
+
+from rich.console import Console
+
+from algd_jax.runs.display import LiveDisplay, PlainDisplay, Progress, make_display
+
+RECORD = {
+    "step": 1600,
+    "eval_return": 12.5,
+    "eval_cost": 8.0,
+    "lam": 0.25,
+    "steps_per_second": 4321.0,
+}
+PROGRESS = Progress(RECORD, 160_000, 10.0, 90.0, "12.50 at step 1,600")
+
+
+def tell(display):
+    display.start("algd on PointButton1")
+    for _ in range(2):
+        display.phase("training")
+        display.epoch(PROGRESS)
+    display.note("stopping after this epoch")
+    display.stop()
+
+
+def test_plain_lines_carry_the_figures_and_no_control_characters(capsys):
+    display = make_display()
+    assert isinstance(display, PlainDisplay)
+    tell(display)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert lines[:2] == ["algd on PointButton1", "training ..."]
+    assert lines[2] == lines[3]  # Each phase is announced once.
+    for part in ("1,600/160,000", "12.50", "8.00 (limit 10)", "0.250", "4,321 steps/s", "0:01:30"):
+        assert part in lines[2]
+    assert lines[-1] == "stopping after this epoch"
+
+
+def test_live_display_shows_phase_and_figures():
+    screen = io.StringIO()
+    tell(LiveDisplay(Console(file=screen, force_terminal=True, width=100)))
+    text = screen.getvalue()
+    assert "\x1b[" in text
+    for part in (
+        "training",
+        "return 12.50",
+        "cost 8.00 (limit 10)",
+        "lambda 0.250",
+        "0:01:30 left",
+    ):
+        assert part in text

@@ -1,0 +1,35 @@
+import signal
+import threading
+
+import pytest
+
+from algd_jax.runs.interrupt import SIGNALS, StopSignals, exit_code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_asks_to_stop(number, code):
+    announced = threading.Event()
+    with StopSignals(announced.set, lambda: None) as signals:
+        assert not signals.requested()
+        signal.raise_signal(number)
+        assert announced.wait(10)
+        assert signals.requested()
+    assert signals.received == number
+    assert exit_code(signals.received) == code
+
+
+def test_the_second_signal_ends_the_process(monkeypatch):
+    ended, codes = threading.Event(), []
+    monkeypatch.setattr("os._exit", codes.append)
+    with StopSignals(lambda: None, ended.set):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert ended.wait(10)
+    assert codes == [130]
+
+
+def test_former_handlers_come_back():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with StopSignals(lambda: None, lambda: None):
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before

@@ -1,0 +1,307 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from algd_jax.agents.update import UpdateMetrics
+from algd_jax.config import ConfigError
+from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.display import Display
+from algd_jax.runs.evaluate import evaluate_run, make_evaluate
+from algd_jax.runs.run import RunError, epochs_made, planned_steps, resumed_config, train
+from algd_jax.training import checkpoint
+from tests.runs import support
+from tests.runs.support import (
+    EPOCH,
+    EPOCHS,
+    LAST_STEP,
+    WARMUP,
+    assert_equal_trees,
+    files,
+    read_lines,
+    stop_after,
+    tiny_config,
+)
+
+CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second")
+
+
+class Recorder(Display):
+    """Keeps what a run tells its user."""
+
+    def __init__(self):
+        self.phases, self.progress, self.stopped = [], [], False
+
+    def phase(self, name):
+        self.phases.append(name)
+
+    def epoch(self, progress):
+        self.progress.append(progress)
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from start to end: (result, folder, display)."""
+    folder, display = tmp_path_factory.mktemp("whole") / "run", Recorder()
+    result = train(tiny_config(), folder, display=display, command=["algd", "train"])
+    return result, folder, display
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """The same run, stopped after two epochs and resumed."""
+    folder = tmp_path_factory.mktemp("resumed") / "run"
+    stopped = train(tiny_config(), folder, stop_requested=stop_after(2))
+    return stopped, train(resumed_config(folder), folder, resume=True), folder
+
+
+def without_clock(records):
+    return [{k: v for k, v in record.items() if k not in CLOCK_FIELDS} for record in records]
+
+
+def restored_state(folder, config):
+    trainer = build(config)
+    key = stream_key(config.seed, Stream.TRAINING)
+    like = jax.eval_shape(trainer.init, key, config.hyper.as_arrays())
+    return checkpoint.restore(folder / "checkpoints" / "state", like)
+
+
+def test_run_directory_holds_everything(whole):
+    _, folder, _ = whole
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "evaluation.json",
+        "curves.png",
+    }
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert any((folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert (folder / "checkpoints" / "state" / str(LAST_STEP)).is_dir()
+    assert (folder / "checkpoints" / "last" / str(LAST_STEP)).is_dir()
+
+
+def test_config_file_says_where_the_run_came_from(whole):
+    record = json.loads((whole[1] / "config.json").read_text())
+    assert record["config"] == dataclasses.asdict(tiny_config())
+    assert record["format_version"] == 1
+    assert record["command"] == ["algd", "train"]
+    assert record["device"]["platform"] == jax.devices()[0].platform
+    assert record["versions"]["jax"] == jax.__version__
+    for name in ("python", "jaxlib", "flax", "optax", "mujoco", "mujoco-mjx", "brax", "algd-jax"):
+        assert record["versions"][name]
+    assert record["versions"]["orbax-checkpoint"]
+    assert {"git_commit", "start_time"} <= record.keys()
+
+
+def test_metrics_hold_one_complete_line_per_epoch(whole):
+    records = read_lines(whole[1] / "metrics.jsonl")
+    assert [record["step"] for record in records] == [
+        WARMUP + (i + 1) * EPOCH for i in range(EPOCHS)
+    ]
+    assert [record["updates"] for record in records] == [16 * (i + 1) for i in range(EPOCHS)]
+    update_fields = {field.name for field in dataclasses.fields(UpdateMetrics)}
+    others = {"epoch", "step", "updates", "episodes", "episode_return", "episode_cost", "step_cost"}
+    evaluation = {"eval_return", "eval_cost"}
+    for record in records:
+        assert record.keys() == update_fields | others | evaluation | set(CLOCK_FIELDS)
+        assert all(np.isfinite(value) for value in record.values())
+    assert np.all(np.diff([record["wall_time"] for record in records]) > 0)
+
+
+def test_the_user_is_told_what_happens(whole):
+    _, _, display = whole
+    per_epoch = ["training", "evaluating", "checkpointing"]
+    start = ["compiling", "warm-up", "compiling"]
+    assert display.phases == [*start, *EPOCHS * per_epoch, "checkpointing", "final evaluation"]
+    assert display.progress[-1].seconds_left == 0
+    assert display.progress[-1].record["step"] == display.progress[-1].total_steps == LAST_STEP
+    assert display.stopped
+
+
+def test_planned_steps_are_whole_epochs(whole):
+    config = tiny_config(env_steps=LAST_STEP - 10)
+    assert planned_steps(config) == LAST_STEP
+    assert epochs_made(config, WARMUP) == 0
+    assert epochs_made(config, LAST_STEP) == EPOCHS
+
+
+def test_evaluate_repeats_the_final_evaluation(whole):
+    result, folder, _ = whole
+    stored = json.loads((folder / "evaluation.json").read_text())
+    again = evaluate_run(folder)
+    assert again == result.evaluation
+    assert stored.items() >= again.figures().items()
+    assert stored["checkpoint"] == again.checkpoint
+    assert stored["episodes"] == 5
+    assert evaluate_run(folder, seed=1).return_mean != again.return_mean
+
+
+def test_resumed_run_is_bit_identical_to_the_uninterrupted_one(whole, resumed):
+    stopped, result, folder = resumed
+    assert (stopped.evaluation, stopped.step) == (None, WARMUP + 2 * EPOCH)
+    assert result.evaluation == whole[0].evaluation
+    assert without_clock(read_lines(folder / "metrics.jsonl")) == without_clock(
+        read_lines(whole[1] / "metrics.jsonl")
+    )
+    assert_equal_trees(
+        restored_state(folder, tiny_config()), restored_state(whole[1], tiny_config())
+    )
+
+
+def test_resumption_is_on_record(resumed):
+    record = json.loads((resumed[2] / "config.json").read_text())
+    assert len(record["resumed"]) == 1
+    assert record["resumed"][0].keys() >= {"start_time", "command", "versions", "device"}
+
+
+def test_resume_forgets_epochs_after_the_checkpoint(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(), folder, stop_requested=stop_after(1))
+    metrics = folder / "metrics.jsonl"
+    first = read_lines(metrics)
+    # A killed run: one epoch beyond the checkpoint, and a line cut short.
+    later = {**first[0], "step": first[0]["step"] + EPOCH, "eval_return": 99.0}
+    metrics.write_text(metrics.read_text() + json.dumps(later) + '\n{"epoch": 3, "st')
+
+    train(resumed_config(folder), folder, resume=True, stop_requested=stop_after(1))
+    records = read_lines(metrics)
+    assert records[0] == first[0]
+    assert [record["epoch"] for record in records] == [1, 2]
+    assert records[1]["eval_return"] != 99.0
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(env_steps=WARMUP + EPOCH), folder)
+    before = files(folder)
+    with pytest.raises(ConfigError, match=rf"env_steps: .*allowed is a number > {WARMUP + EPOCH}"):
+        train(resumed_config(folder), folder, resume=True)
+    with pytest.raises(ConfigError, match="only env_steps may differ"):
+        train(dataclasses.replace(resumed_config(folder), seed=5), folder, resume=True)
+    assert files(folder) == before
+
+    result = train(resumed_config(folder, LAST_STEP), folder, resume=True)
+    assert result.step == result.evaluation.step == LAST_STEP
+    assert resumed_config(folder).loop.env_steps == LAST_STEP
+
+
+def test_best_feasible_policy_is_kept_and_evaluated(tmp_path):
+    folder = tmp_path / "run"
+    result = train(tiny_config(cost_limit=1000.0), folder)
+    records = read_lines(folder / "metrics.jsonl")
+    best = max(records, key=lambda record: record["eval_return"])
+    notes = checkpoint.read_notes(folder / "checkpoints" / "best")
+    assert notes == {name: best[name] for name in ("step", "eval_return", "eval_cost")}
+    assert result.evaluation.checkpoint == "best"
+    assert result.evaluation.step == best["step"]
+    assert result.evaluation.feasible
+    assert evaluate_run(folder, which="last").step == LAST_STEP
+
+
+def test_an_infeasible_policy_is_never_best(tmp_path):
+    folder = tmp_path / "run"
+    config = tiny_config("ProbeEnv", cost_limit=3.9, env_steps=WARMUP + EPOCH)  # It costs 4.
+    result = train(config, folder)
+    assert not (folder / "checkpoints" / "best").exists()
+    assert result.evaluation.checkpoint == "last"
+    assert (result.evaluation.cost_mean, result.evaluation.feasible) == (4.0, False)
+    with pytest.raises(ConfigError, match="checkpoint: got best"):
+        evaluate_run(folder, which="best")
+
+
+def test_longer_runs_trace_no_more_often(tmp_path, monkeypatch):
+    calls = []
+    step = support.ActionProbe.step
+
+    def counted(self, state, action):
+        calls.append(1)
+        return step(self, state, action)
+
+    monkeypatch.setattr(support.ActionProbe, "step", counted)
+    train(tiny_config(env_steps=WARMUP + EPOCH), tmp_path / "short")
+    short = len(calls)
+    train(tiny_config(), tmp_path / "long")
+    assert len(calls) == 2 * short
+
+
+@pytest.fixture
+def healthy_evaluation(monkeypatch):
+    """Evaluation on an environment that does not break, so that training is what fails."""
+    monkeypatch.setattr(
+        "algd_jax.runs.run.make_evaluate",
+        lambda trainer: make_evaluate(dataclasses.replace(trainer, env=support.ProbeEnv())),
+    )
+
+
+def test_nan_in_training_keeps_the_last_good_checkpoints(tmp_path, healthy_evaluation):
+    folder = tmp_path / "run"
+    with pytest.raises(RunError) as error:
+        train(tiny_config("LateBreak", checkpoint_epochs=1), folder)
+    good = WARMUP + EPOCH
+    # The 25th step of four environments.
+    assert str(error.value) == (
+        f"reward is NaN or infinite at environment step 100; the last good policy, of step {good}, "
+        f"is kept in {folder / 'checkpoints' / 'last'}"
+    )
+    assert checkpoint.latest(folder / "checkpoints" / "last") == good
+    assert all(
+        np.all(np.isfinite(leaf))
+        for leaf in jax.tree.leaves(restored_state(folder, tiny_config("LateBreak")).agent)
+    )
+    assert [record["step"] for record in read_lines(folder / "metrics.jsonl")] == [good]
+    assert (folder / "curves.png").exists()
+
+
+def test_nan_in_warm_up_stops_before_any_checkpoint(tmp_path):
+    message = "reward is NaN or infinite at environment step 20; no epoch was completed before"
+    with pytest.raises(RunError, match=message):
+        train(tiny_config("BrokenProbe"), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_nan_in_evaluation_stops_the_run(tmp_path):
+    with pytest.raises(RunError, match=f"evaluation returns is NaN .* step {WARMUP + EPOCH};"):
+        train(tiny_config("LateBreak"), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: got 0, allowed is an integer >= 1"),
+        ({"replay_capacity": 10**13}, "replay_capacity: got 10000000000000, which does not fit"),
+    ],
+)
+def test_a_config_that_cannot_work_writes_nothing(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        train(tiny_config(**change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_environment_without_the_option_is_refused(tmp_path):
+    config = dataclasses.replace(tiny_config(), random_start=True)
+    with pytest.raises(ConfigError, match="random_start"):
+        train(config, tmp_path / "run")
+
+
+def test_resume_needs_a_checkpoint(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(), folder, stop_requested=stop_after(0))
+    state = folder / "checkpoints" / "state" / str(WARMUP)
+    assert state.is_dir()
+    state.rename(state.with_name("gone"))
+    with pytest.raises(ConfigError, match="no checkpoint of a whole state"):
+        train(resumed_config(folder), folder, resume=True)
+
+
+def test_streams_of_randomness_differ():
+    keys = [tuple(np.asarray(jax.random.key_data(stream_key(3, s)))) for s in Stream]
+    assert len(set(keys)) == len(Stream)

@@ -1,0 +1,301 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import algd_jax
+from algd_jax import cli
+from algd_jax.runs import commands
+from algd_jax.training import checkpoint
+from tests.runs.support import (
+    EPOCH,
+    LAST_STEP,
+    TINY_FLAGS,
+    WARMUP,
+    files,
+    probes,  # noqa: F401
+    read_lines,
+)
+
+PROBE = ["--env", "ActionProbe", *TINY_FLAGS]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, probes):  # noqa: F811
+    """A finished tiny run, made by the command line."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.main(["train", *PROBE, "--run-dir", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def algd(capsys):
+    """Runs a command and returns (exit code, standard output, standard error)."""
+
+    def call(*argv):
+        code = cli.main([str(argument) for argument in argv])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_without_arguments_algd_says_what_can_be_done(algd):
+    code, out, err = algd()
+    assert (code, err) == (0, "")
+    for command in cli.COMMANDS:
+        assert f"algd {command}" in out
+    assert algd("--help") == (code, out, err)
+
+
+def test_version(algd):
+    assert algd("--version") == (0, f"algd {algd_jax.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(algd, command):
+    code, out, err = algd(command, "--help")
+    assert (code, err) == (0, "")
+    assert f"usage: algd {command}" in out
+
+
+def test_train_help_explains_every_field_with_the_defaults_of_the_preset(algd):
+    _, out, _ = algd("train", "--help", "--preset", "paper")
+    flat = " ".join(out.replace("│", " ").split())
+    assert "--batch-size INT B, transitions per update. (default: 256)" in flat
+    assert "--rho FLOAT ρ, penalty of the augmented Lagrangian. (default: 1.0)" in flat
+    assert "(default: None)" not in flat.split("--run-dir", 1)[0]
+
+
+BAD_INPUT = [
+    # Commands and flags.
+    (["trian"], "unknown command 'trian'; allowed: train, evaluate, envs; did you mean 'train'?"),
+    (["train", "--rhoo", "3"], "--rhoo: unknown flag; did you mean --rho?"),
+    (["train", "--colour", "red"], "--colour: unknown flag; see --help for all flags"),
+    (["train", "again"], "unexpected argument 'again'"),
+    (["train", "--batch-size"], "--batch-size: value is missing, allowed is an integer"),
+    (["train", "--batch-size", "1.5"], "--batch-size: got '1.5', allowed is an integer"),
+    (["train", "--rho=abc"], "--rho: got 'abc', allowed is a number"),
+    (["train", "--goal-terminates=3"], "--goal-terminates: got '3', allowed is the flag"),
+    # Names.
+    (["train", "--env", "PointButon1"], "unknown environment: 'PointButon1'; did you mean"),
+    (["train", "--algorithm", "aldg"], "algorithm: unknown name 'aldg'; allowed: algd"),
+    (
+        ["train", "--preset", "quik"],
+        "preset: unknown name 'quik'; allowed: paper, quick, throughput; did you mean 'quick'?",
+    ),
+    # Values.
+    (["train", "--num-envs", "0"], "num_envs: got 0, allowed is an integer >= 1"),
+    (["train", "--chain-steps", "-2"], "chain_steps: got -2, allowed is an integer >= 1"),
+    (["train", "--seed", "-1"], "seed: got -1, allowed is an integer >= 0"),
+    (["train", "--cost-limit", "-1"], "cost_limit: got -1.0, allowed is a finite number >= 0"),
+    (["train", "--rho", "nan"], "rho: got nan, allowed is a finite number > 0"),
+    (
+        ["train", "--batch-size", "65", "--replay-capacity", "64"],
+        "batch_size: got 65, allowed is at most replay_capacity = 64",
+    ),
+    (
+        ["train", "--replay-capacity", "1000000000000"],
+        "replay_capacity: got 1000000000000, which does not fit in memory: the run needs",
+    ),
+    # Folders.
+    (["train", "--run-dir", "full"], "run_dir: full is not empty, allowed is a new or empty"),
+    (["train", "--run-dir", "full/file"], "run_dir: full/file is a file, allowed is a new"),
+    (["train", "--resume", "none"], "run_dir: none is no run directory (it has no config.json)"),
+    (["train", "--resume", "full", "--rho", "2"], "--rho: unknown flag"),
+    (["evaluate"], "run_dir is missing"),
+    (["evaluate", "none"], "run_dir: none is no run directory (it has no config.json)"),
+    (["evaluate", "full"], "run_dir: full is no run directory (it has no config.json)"),
+    (["evaluate", "full", "--checkpoint", "x"], "--checkpoint: got 'x', allowed is best or last"),
+    (["evaluate", "full", "--episodes", "0"], "episodes: got 0, allowed is an integer >= 1"),
+    (["envs", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), BAD_INPUT, ids=lambda value: str(value)[:40])
+def test_bad_input_is_one_line_and_writes_nothing(algd, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("precious")
+
+    code, out, err = algd(*argv)
+
+    assert code == 2
+    assert out == ""
+    assert err.startswith(f"algd: {message}")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert files(tmp_path) == {"full/file": b"precious"}
+
+
+def test_debug_shows_the_traceback(algd):
+    code, _, err = algd("train", "--debug", "--env", "PointButon1")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("algd: unknown environment")
+
+
+def test_an_unforeseen_error_is_one_line_too(algd, monkeypatch):
+    def fail(argv):
+        raise OSError("disk full\nmore about it")
+
+    monkeypatch.setattr(commands, "run_envs", fail)
+    assert algd("envs") == (1, "", "algd: disk full\n")
+
+
+def test_envs(algd):
+    code, out, _ = algd("envs")
+    assert code == 0
+    row = next(line for line in out.splitlines() if "ActionProbe" in line)
+    assert row.replace("|", " ").split() == ["ActionProbe", "2", "2", "8", "2", "0.1"]
+
+    code, out, _ = algd("envs", "--json")
+    specs = {spec["name"]: spec for spec in json.loads(out)}
+    assert code == 0
+    assert specs["PointButton1"]["cost_limit"] == 10.0
+    assert specs["ActionProbe"]["episode_length"] == 8
+
+
+def test_train_prints_plain_lines_and_what_to_do_next(algd, tmp_path):
+    folder = tmp_path / "a run"
+    code, out, err = algd("train", *PROBE, "--run-dir", folder, "--seed", "3")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert sum(line.startswith("step ") for line in lines) == 4
+    assert any("95 % interval" in line for line in lines)
+    for command in (f"algd evaluate '{folder}'", f"algd train --resume '{folder}' --env-steps 576"):
+        assert f"  {command}" in lines
+    config = json.loads((folder / "config.json").read_text())
+    assert config["config"]["seed"] == 3
+    assert config["command"][:4] == ["algd", "train", "--env", "ActionProbe"]
+
+
+def test_evaluate_json_is_exactly_one_object(algd, run_dir):
+    code, out, err = algd("evaluate", run_dir, "--json", "--episodes", "3", "--seed", "9")
+    assert (code, err) == (0, "")
+    record = json.loads(out)
+    kinds = {
+        "env": str,
+        "episodes": int,
+        "return_mean": float,
+        "return_std": float,
+        "cost_mean": float,
+        "cost_std": float,
+        "cost_limit": float,
+        "within_limit": float,
+        "feasible": bool,
+        "step": int,
+    }
+    assert {name: type(value) for name, value in record.items()} == kinds
+    assert (record["env"], record["episodes"]) == ("ActionProbe", 3)
+    assert record["feasible"] == (record["cost_mean"] <= record["cost_limit"])
+    assert 0 <= record["within_limit"] <= 1
+
+
+def test_evaluate_says_which_policy_and_whether_it_is_feasible(algd, run_dir):
+    code, out, _ = algd("evaluate", run_dir, "--checkpoint", "last")
+    assert code == 0
+    assert f"ActionProbe: last policy, trained for {LAST_STEP} steps; 5 episodes" in out
+    assert "feasible: mean cost" in out
+
+
+def test_evaluate_needs_a_checkpoint(algd, run_dir, tmp_path):
+    (tmp_path / "config.json").write_bytes((run_dir / "config.json").read_bytes())
+    code, _, err = algd("evaluate", tmp_path)
+    assert (code, err) == (2, f"algd: run_dir: {tmp_path} has no checkpoint\n")
+
+
+def test_a_finished_run_resumes_only_with_more_steps(algd, run_dir):
+    before = files(run_dir)
+    code, _, err = algd("train", "--resume", run_dir)
+    assert code == 2
+    assert err.startswith(f"algd: env_steps: got {LAST_STEP}")
+    code, _, err = algd("train", "--resume", run_dir, "--rho", "2")
+    assert code == 2
+    assert "only --env-steps may be given" in err
+    assert files(run_dir) == before
+
+
+def test_a_run_that_fails_exits_with_one(algd, tmp_path):
+    flags = ["--env", "BrokenProbe", *TINY_FLAGS, "--run-dir", tmp_path / "run"]
+    code, _, err = algd("train", *flags)
+    assert code == 1
+    assert err.startswith("algd: reward is NaN or infinite at environment step 20;")
+    assert err.count("\n") == 1
+
+
+def test_default_run_directory_names_the_run(monkeypatch):
+    config = commands.Config(env="ActionProbe", seed=4)
+    assert str(commands.default_run_dir(config)).startswith("runs/ActionProbe-algd-quick-seed4-2")
+
+
+def start_endless_run(folder):
+    """``algd train`` in a process of its own, returned once an epoch is complete."""
+    script = (
+        "import sys; from algd_jax.envs import registry; from tests.runs.support import PROBES; "
+        "registry._FACTORIES.update(PROBES); from algd_jax.cli import main; sys.exit(main())"
+    )
+    argv = ["train", *PROBE, "--env-steps", "10000000", "--run-dir", str(folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *argv],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": "."},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step "):
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path):
+    folder = tmp_path / "run"
+    process = start_endless_run(folder)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "stopping after this epoch" in out
+    assert f"algd train --resume {folder}" in out
+
+    step = checkpoint.latest(folder / "checkpoints" / "state")
+    code, _, _ = algd("train", "--resume", folder, "--env-steps", step + EPOCH)
+    assert code == 0
+    steps = [record["step"] for record in read_lines(folder / "metrics.jsonl")]
+    assert steps == list(range(WARMUP + EPOCH, step + EPOCH + 1, EPOCH))
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    folder = tmp_path / "run"
+    process = start_endless_run(folder)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode in (130, 143)  # Two pending signals come in any order.
+    assert checkpoint.latest(folder / "checkpoints" / "state") is None
+
+
+def test_help_comes_without_loading_the_simulator():
+    script = (
+        "import sys; from algd_jax.cli import main; main(['--help']); "
+        "assert 'mujoco' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_point_button_trains_evaluates_and_resumes(algd, tmp_path):
+    folder = tmp_path / "run"
+    sizes = ["--num-envs", "2", "--env-steps", "400", "--epoch-steps", "160"]
+    sizes += ["--eval-episodes", "1", "--final-eval-episodes", "1", "--replay-capacity", "500"]
+    code, out, err = algd("train", *TINY_FLAGS, *sizes, "--run-dir", folder)
+    assert (code, err) == (0, "")
+    assert "PointButton1" in out
+    code, out, _ = algd("evaluate", folder, "--json")
+    assert (code, json.loads(out)["cost_limit"]) == (0, 10.0)
+    code, _, _ = algd("train", "--resume", folder, "--env-steps", "600")
+    assert code == 0
