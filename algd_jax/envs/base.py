@@ -1,0 +1,69 @@
+"""What every environment offers: a Brax environment plus a written specification."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Env, State
+
+__all__ = ["EnvSpec", "SafetyEnv", "State"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """What a trainer must know about an environment before it builds anything.
+
+    Attributes:
+      name: id under which `algd_jax.envs.make` builds the environment.
+      observation_size: O, length of the flat observation.
+      action_size: A, length of the action.
+      action_low: lowest action, A floats.
+      action_high: highest action, A floats. Actions outside the range are clipped.
+      episode_length: time limit [environment steps].
+      cost_limit: allowed sum of costs [cost / episode], undiscounted.
+      control_period: simulated time of one environment step [s].
+    """
+
+    name: str
+    observation_size: int
+    action_size: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    episode_length: int
+    cost_limit: float
+    control_period: float
+
+
+class SafetyEnv(Env):
+    """A Brax environment whose `metrics` carry `cost` and whose facts are in `spec`.
+
+    `reset(key)` and `step(state, action)` act on one example and are pure. `done` means
+    terminated, never timed out: the time limit belongs to `EpisodeWrapper`. Everything that must
+    start afresh with an episode lives in `pipeline_state`, so that Brax's own wrappers reset it.
+    """
+
+    spec: EnvSpec
+
+    @property
+    def observation_size(self) -> int:
+        return self.spec.observation_size
+
+    @property
+    def action_size(self) -> int:
+        return self.spec.action_size
+
+    @property
+    def backend(self) -> str:
+        return "mjx"
+
+    @property
+    def dt(self) -> float:
+        """Simulated time of one environment step [s]."""
+        return self.spec.control_period
+
+    def check_action(self, action: jax.Array) -> None:
+        """Raises ValueError, while tracing, for an action of the wrong shape."""
+        expected = (self.spec.action_size,)
+        shape = jnp.shape(action)
+        if shape != expected:
+            raise ValueError(f"{self.spec.name}: action has shape {shape}, expected {expected}")

@@ -1,0 +1,97 @@
+"""Batches of environments with a time limit and full resets."""
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import Wrapper
+
+from algd_jax.envs.base import EnvSpec, SafetyEnv, State
+
+__all__ = ["EpisodeWrapper", "wrap"]
+
+
+class EpisodeWrapper(Wrapper):
+    """A batch of N environments with time limit, and a new episode after every ended one.
+
+    Adds to `state.info`, each with leading axis N:
+
+      steps           [N]     steps taken in the episode, this one included.
+      truncation      [N]     1 where the time limit, not termination, ended the episode here.
+      final_obs       [N, O]  observation after the step and before any reset; bootstrap from it.
+      episode_return  [N]     sum of rewards of the episode, this step included.
+      episode_cost    [N]     sum of costs of the episode, this step included.
+      reset_key       [N]     random keys of the resets to come.
+
+    On a step with `done = 1` the sums and `steps` are those of the episode that just ended, while
+    `obs` and `pipeline_state` already belong to the next one; they restart from zero at the step
+    after. `done` is 1 for terminated and for truncated. Unlike Brax's AutoResetWrapper, which goes
+    back to the first state of the run, every reset is a full `env.reset` with a fresh key.
+    """
+
+    env: SafetyEnv
+
+    def __init__(self, env: SafetyEnv):
+        super().__init__(env)
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self.env.spec
+
+    def reset(self, rng: jax.Array) -> State:
+        """Starts N episodes from N keys."""
+        keys = jax.vmap(jax.random.split)(rng)
+        state = jax.vmap(self.env.reset)(keys[:, 0])
+        zeros = jnp.zeros_like(state.reward)
+        return state.replace(
+            info={
+                **state.info,
+                "steps": zeros,
+                "truncation": zeros,
+                "final_obs": state.obs,
+                "episode_return": zeros,
+                "episode_cost": zeros,
+                "reset_key": keys[:, 1],
+            }
+        )
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Steps all N environments; those that end are reset in the same call."""
+        after = jax.vmap(self.env.step)(state, action)
+        going_on = 1.0 - state.done  # Zero where the previous step ended an episode.
+        steps = going_on * state.info["steps"] + 1.0
+        timed_out = (steps >= self.spec.episode_length).astype(jnp.float32)
+        done = jnp.maximum(after.done, timed_out)
+        info = {
+            **state.info,
+            **after.info,
+            "steps": steps,
+            "truncation": timed_out * (1.0 - after.done),
+            "final_obs": after.obs,
+            "episode_return": going_on * state.info["episode_return"] + after.reward,
+            "episode_cost": going_on * state.info["episode_cost"] + after.metrics["cost"],
+        }
+        after = after.replace(done=done, info=info)
+        # Episodes of one batch end together as a rule, so the reset is skipped on most steps.
+        return jax.lax.cond(jnp.any(done > 0), self._reset_done, lambda state: state, after)
+
+    def _reset_done(self, state: State) -> State:
+        """Puts a new episode in the place of every ended one, keeping reward, done and sums."""
+        keys = jax.vmap(jax.random.split)(state.info["reset_key"])
+        fresh = jax.vmap(self.env.reset)(keys[:, 0])
+
+        def where_done(new: jax.Array, old: jax.Array) -> jax.Array:
+            done = state.done.reshape(state.done.shape + (1,) * (old.ndim - 1))
+            return jnp.where(done > 0, new, old)
+
+        started = {**fresh.info, "reset_key": keys[:, 1]}
+        going_on = {name: state.info[name] for name in started}
+        pipeline_state, obs, info = jax.tree.map(
+            where_done,
+            (fresh.pipeline_state, fresh.obs, started),
+            (state.pipeline_state, state.obs, going_on),
+        )
+        return state.replace(pipeline_state=pipeline_state, obs=obs, info={**state.info, **info})
+
+
+def wrap(env: SafetyEnv) -> EpisodeWrapper:
+    """Makes the environment what the trainer steps: a batch with time limit and resets."""
+    return EpisodeWrapper(env)

@@ -1,0 +1,48 @@
+"""Names and options, and how `make` refuses the wrong ones."""
+
+import dataclasses
+
+import pytest
+
+from algd_jax import envs
+
+
+def test_every_listed_environment_can_be_made() -> None:
+    assert "PointButton1" in envs.list_envs()
+    for name in envs.list_envs():
+        assert envs.make(name).spec.name == name
+
+
+@pytest.mark.parametrize(("name", "size"), [("PointButton1", 76), ("PointButton2", 60)])
+def test_specification(name: str, size: int) -> None:
+    env = envs.make(name)
+    assert env.spec == envs.EnvSpec(
+        name=name,
+        observation_size=size,
+        action_size=2,
+        action_low=(-1.0, -1.0),
+        action_high=(1.0, 1.0),
+        episode_length=400,
+        cost_limit=10.0,
+        control_period=pytest.approx(0.06),
+    )
+    assert (env.observation_size, env.action_size, env.backend) == (size, 2, "mjx")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        env.spec.cost_limit = 25.0  # type: ignore[misc]
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(ValueError, match="'PointButon1'; did you mean 'PointButton1'") as error:
+        envs.make("PointButon1")
+    assert "PointButton2" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_option_suggests_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"option of PointButton1: 'randomstart'.*'random_start'"):
+        envs.make("PointButton1", randomstart=True)
+
+
+def test_wrong_value_of_an_option() -> None:
+    with pytest.raises(ValueError, match="random_start is 'yes', allowed: True, False"):
+        envs.make("PointButton1", random_start="yes")

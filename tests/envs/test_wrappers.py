@@ -1,0 +1,153 @@
+"""Time limit, sums and full resets of `EpisodeWrapper`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algd_jax import envs
+from algd_jax.envs import EnvSpec, SafetyEnv, State
+from tests.envs.conftest import STEPS, N
+
+
+class CountingEnv(SafetyEnv):
+    """Counts steps; terminates when the count, started at a random multiple of ten, hits `end`."""
+
+    def __init__(self, end: int, episode_length: int):
+        self.spec = EnvSpec("Counting", 1, 1, (-1.0,), (1.0,), episode_length, 1.0, 0.1)
+        self._end = float(end)
+
+    def reset(self, rng: jax.Array) -> State:
+        count = 10.0 * jax.random.randint(rng, (), 1, 1000)
+        zero = jnp.zeros(())
+        return State((count, zero), count[None], zero, zero, {"cost": zero}, {"tag": zero})
+
+    def step(self, state: State, action: jax.Array) -> State:
+        self.check_action(action)
+        count, age = state.pipeline_state
+        count, age = count + 1.0, age + 1.0
+        return state.replace(
+            pipeline_state=(count, age),
+            obs=count[None],
+            reward=age,
+            done=(age >= self._end).astype(jnp.float32),
+            metrics={"cost": jnp.ones(())},
+            info={"tag": state.info["tag"] + 1.0},
+        )
+
+
+def run(env: SafetyEnv, steps: int, n: int = 2, seed: int = 0) -> list[State]:
+    wrapped = envs.wrap(env)
+    state = wrapped.reset(jax.random.split(jax.random.key(seed), n))
+    states, step = [state], jax.jit(wrapped.step)
+    for _ in range(steps):
+        states.append(step(states[-1], jnp.zeros((n, 1))))
+    return states
+
+
+def test_truncation_is_not_termination() -> None:
+    truncated = run(CountingEnv(end=99, episode_length=3), 3)[-1]
+    np.testing.assert_array_equal(truncated.done, 1.0)
+    np.testing.assert_array_equal(truncated.info["truncation"], 1.0)
+    terminated = run(CountingEnv(end=3, episode_length=3), 3)[-1]
+    np.testing.assert_array_equal(terminated.done, 1.0)
+    np.testing.assert_array_equal(terminated.info["truncation"], 0.0)
+
+
+def test_sums_include_the_last_step_and_then_start_afresh() -> None:
+    states = run(CountingEnv(end=3, episode_length=100), 5)
+    info = [state.info for state in states]
+    assert [float(i["episode_return"][0]) for i in info] == [0, 1, 3, 6, 1, 3]
+    assert [float(i["episode_cost"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
+    assert [float(i["steps"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
+    assert [float(state.done[0]) for state in states] == [0, 0, 0, 1, 0, 0]
+
+
+def test_final_obs_is_the_observation_before_the_reset() -> None:
+    states = run(CountingEnv(end=3, episode_length=100), 3)
+    first, last = float(states[0].obs[0, 0]), states[-1]
+    np.testing.assert_allclose(last.info["final_obs"][0, 0], first + 3)
+    assert float(last.obs[0, 0]) % 10 == 0
+    np.testing.assert_array_equal(states[2].info["final_obs"], states[2].obs)
+
+
+def test_every_reset_is_new_and_complete() -> None:
+    states = run(CountingEnv(end=2, episode_length=100), 8)
+    starts = [float(state.obs[0, 0]) for state in states[::2]]
+    assert len(set(starts)) == len(starts), "fresh keys give fresh starts"
+    assert float(states[2].info["tag"][0]) == 0.0
+    assert float(states[3].info["tag"][0]) == 1.0
+
+
+def test_only_ended_environments_are_reset() -> None:
+    wrapped = envs.wrap(CountingEnv(end=4, episode_length=100))
+    state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
+    count, age = state.pipeline_state
+    state = state.replace(pipeline_state=(count, age.at[0].set(3.0)))
+    after = wrapped.step(state, jnp.zeros((2, 1)))
+    np.testing.assert_array_equal(after.done, [1.0, 0.0])
+    np.testing.assert_array_equal(after.pipeline_state[1], [0.0, 1.0])
+    assert float(after.obs[1, 0]) == float(count[1]) + 1
+
+
+def test_info_of_the_caller_is_left_alone() -> None:
+    wrapped = envs.wrap(CountingEnv(end=1, episode_length=1))
+    state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
+    before = dict(state.info)
+    wrapped.step(state, jnp.zeros((2, 1)))
+    assert state.info.keys() == before.keys()
+    for name, value in before.items():
+        assert state.info[name] is value
+
+
+def test_raw_keys_are_accepted() -> None:
+    wrapped = envs.wrap(CountingEnv(end=1, episode_length=5))
+    state = wrapped.reset(jax.random.split(jax.random.PRNGKey(0), 2))
+    after = wrapped.step(state, jnp.zeros((2, 1)))
+    assert after.info["reset_key"].shape == (2, 2)
+
+
+@pytest.fixture(scope="module")
+def full_episode(point_button_1: SafetyEnv) -> tuple[State, State, State]:
+    """First state, the 400th step and the 401st of random driving in PointButton1."""
+    wrapped = envs.wrap(point_button_1)
+
+    def step(state: State, key: jax.Array) -> tuple[State, None]:
+        action = jax.random.uniform(key, (N, 2), minval=-1.0)
+        return wrapped.step(state, action), None
+
+    @jax.jit
+    def drive(state: State, key: jax.Array) -> State:
+        return jax.lax.scan(step, state, jax.random.split(key, STEPS))[0]
+
+    first = state = wrapped.reset(jax.random.split(jax.random.key(0), N))
+    for key in jax.random.split(jax.random.key(1), 4):
+        state = drive(state, key)
+    beyond = drive(state, jax.random.key(2))
+    return first, state, beyond
+
+
+def test_navigation_episode_ends_at_400_and_starts_afresh(
+    full_episode: tuple[State, State, State],
+) -> None:
+    first, last, beyond = full_episode
+    np.testing.assert_array_equal(last.done, 1.0)
+    np.testing.assert_array_equal(last.info["truncation"], 1.0)
+    np.testing.assert_array_equal(last.info["steps"], 400)
+    np.testing.assert_array_equal(beyond.info["steps"], STEPS)
+    np.testing.assert_array_equal(beyond.done, 0.0)
+    # The constant start again, all task state included; only the keys are new.
+    np.testing.assert_allclose(last.obs, first.obs, atol=1e-6)
+    fresh, again = first.pipeline_state, last.pipeline_state
+    same = jax.tree.map(np.array_equal, fresh.replace(key=0), again.replace(key=0))
+    assert all(jax.tree.leaves(same))
+    assert not np.array_equal(jax.random.key_data(fresh.key), jax.random.key_data(again.key))
+    assert not np.allclose(last.info["final_obs"], last.obs)
+
+
+def test_random_driving_stays_finite(full_episode: tuple[State, State, State]) -> None:
+    for state in full_episode:
+        assert np.isfinite(state.obs).all()
+        assert np.isfinite(state.info["final_obs"]).all()
+        assert np.isfinite(state.reward).all()
+    assert float(full_episode[1].info["episode_cost"].max()) <= 400
