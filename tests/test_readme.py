@@ -1,0 +1,74 @@
+"""Every command and snippet of the README runs, at sizes a test can afford."""
+
+import pathlib
+import re
+import shlex
+import tomllib
+
+import pytest
+
+from algd_jax.cli import main
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TINY = shlex.split(
+    "--env-steps 96 --num-envs 4 --warmup-steps 32 --updates-per-step 1 --batch-size 8 "
+    "--replay-capacity 96 --epoch-steps 32 --eval-episodes 2 --final-eval-episodes 2 "
+    "--critic-width 8 --actor-width 8"
+)
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def shell_commands():
+    """Single commands of the README's shell blocks, in order."""
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line]
+    return [part.strip() for line in lines for part in line.split("&&")]
+
+
+def shortened(command):
+    """The arguments of an ``algd`` command, with tiny sizes where it trains."""
+    arguments = shlex.split(command)[1:]
+    if arguments[0] != "train":
+        return arguments
+    if "--resume" in arguments:
+        return [re.sub(r"^\d{4,}$", "128", argument) for argument in arguments]
+    return arguments + TINY
+
+
+def test_algd_commands(tmp_path, monkeypatch, capsys):
+    commands = [command for command in shell_commands() if command.startswith("algd ")]
+    assert len(commands) >= 6
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        assert main(shortened(command)) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+def test_pip_commands_name_extras_that_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    wanted = re.findall(r'pip install -e "\.\[(\w+)\]"', README)
+    assert set(wanted) >= {"test", "cuda"}
+    assert set(wanted) <= set(extras)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    command = 'pip install -e ".[test]" && pytest'
+    assert command in README
+    assert command.replace("install", "install --quiet") in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_snippets(snippet, capsys):
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_linked_files_exist():
+    links = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
