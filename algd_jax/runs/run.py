@@ -23,8 +23,9 @@ from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
-from algd_jax.runs.evaluate import Summary, evaluate_checkpoint, make_evaluate
+from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
 from algd_jax.runs.logs import Logger, Record
+from algd_jax.runs.programs import Programs
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import CHECKED, EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
@@ -130,7 +131,6 @@ class _Run:
         records = self.logger.records
         self.start_time = time.perf_counter() - (records[-1]["wall_time"] if records else 0.0)
         self.best = _read_best(directory)
-        self.init = jax.jit(trainer.init)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
 
@@ -149,23 +149,21 @@ class _Run:
 
     def begin(self) -> TrainState:
         """The state after warm-up, from nothing."""
-        self.display.phase("compiling")
-        state = self.init(self.init_key, self.hyper)
-        warmup = self._compile_in_place(self.trainer.warmup, state)
-        self.display.phase("warm-up")
-        state = warmup(state, self.hyper)
+        self._start_compiling(fresh=True)
+        state = self.programs.init(self.init_key, self.hyper)
+        state = self.programs.warmup(state, self.hyper)
         self._check_health(jax.device_get(state.health))
         return state
 
     def restore(self) -> TrainState:
         """The state of the last checkpoint."""
-        self.display.phase("restoring")
-        like = jax.eval_shape(self.init, self.init_key, self.hyper)
+        self._start_compiling(fresh=False)
+        like = jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
         return checkpoint.restore(self.directory.state, like)
 
     def train(self, state: TrainState, stop_requested: Callable[[], bool]) -> RunResult:
         """All remaining epochs and, unless stopped before, the final evaluation."""
-        self._compile(state)
+        self.programs.wait()
         done = first = epochs_made(self.config, int(state.env_steps))
         clock = time.perf_counter()
         while done < self.config.epochs and not stop_requested():
@@ -186,22 +184,15 @@ class _Run:
             evaluation=self._final_evaluation() if finished else None,
         )
 
-    def _compile(self, state: TrainState) -> None:
-        """Compile ahead of time: nothing can compile again, and speeds do not count compiling."""
-        self.display.phase("compiling")
-        self.train_epoch = self._compile_in_place(self.trainer.train_epoch, state)
-        evaluate = make_evaluate(self.trainer)
-        self.evaluate = evaluate.lower(state.agent, self.eval_key, self.hyper).compile()
-
-    def _compile_in_place(self, function: Callable, state: TrainState) -> Callable:
-        """Compile with the state donated, so that replay exists once."""
-        return jax.jit(function, donate_argnums=0).lower(state, self.hyper).compile()
+    def _start_compiling(self, *, fresh: bool) -> None:
+        self.display.phase("compiling and warming up" if fresh else "compiling and restoring")
+        self.programs = Programs(self.trainer, self.hyper, self.init_key, fresh=fresh)
 
     def _epoch(self, state: TrainState, epoch: int) -> tuple[TrainState, Record]:
         """Train, evaluate, log, and keep the policy; ``epoch`` counts from 0."""
         self.display.phase("training")
         clock = time.perf_counter()
-        state, metrics = self.train_epoch(state, self.hyper)
+        state, metrics = self.programs.train_epoch(state, self.hyper)
         metrics, health, step, updates = jax.device_get(
             (metrics, state.health, state.env_steps, state.agent.updates)
         )
@@ -226,7 +217,7 @@ class _Run:
 
     def _evaluate(self, agent: AgentState, epoch: int, step: int) -> Episodes:
         key = jax.random.fold_in(self.eval_key, epoch)
-        episodes = jax.device_get(self.evaluate(agent, key, self.hyper))
+        episodes = jax.device_get(self.programs.evaluate(agent, key, self.hyper))
         for name in ("returns", "costs"):
             if not np.all(np.isfinite(getattr(episodes, name))):
                 raise self._not_finite(f"evaluation {name}", step)
@@ -249,7 +240,7 @@ class _Run:
 
     def _final_evaluation(self) -> Summary:
         self.display.phase("final evaluation")
-        summary = evaluate_checkpoint(self.trainer, self.directory, self.evaluate)
+        summary = evaluate_checkpoint(self.trainer, self.directory, self.programs.evaluate)
         write_json(self.directory.evaluation_file, summary._asdict())
         return summary
 

@@ -119,7 +119,7 @@ def test_metrics_hold_one_complete_line_per_epoch(whole):
 def test_the_user_is_told_what_happens(whole):
     _, _, display = whole
     per_epoch = ["training", "evaluating", "checkpointing"]
-    start = ["compiling", "warm-up", "compiling"]
+    start = ["compiling and warming up"]
     assert display.phases == [*start, *EPOCHS * per_epoch, "checkpointing", "final evaluation"]
     assert display.progress[-1].seconds_left == 0
     assert display.progress[-1].record["step"] == display.progress[-1].total_steps == LAST_STEP
