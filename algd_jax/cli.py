@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from algd_jax.runs.output import ignore_lost_output
+
 HELP = """\
 algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion policies, in JAX
 
@@ -37,7 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
       argv: arguments; those of the process by default.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+    with ignore_lost_output():  # Here, because a failure at the interpreter's exit is not silent.
+        sys.stdout.flush()
+    return code
+
+
+def _dispatch(argv: list[str]) -> int:
+    """Say what can be done, or run the command that ``argv`` begins with."""
     command = argv[0] if argv else "--help"
     if command in ("--help", "-h"):
         print(HELP)
@@ -60,7 +69,7 @@ def _run(command: str, argv: list[str]) -> int:
     """Run a command, turning its errors into one line and an exit code."""
     try:
         prepare_jax()
-        from algd_jax.config import ConfigError
+        from algd_jax.errors import ConfigError
         from algd_jax.runs import commands
 
         run = {
@@ -101,5 +110,6 @@ def _fail(message: str, code: int, traceback: bool = False) -> int:
         import traceback as tracebacks
 
         tracebacks.print_exc()
-    print(f"algd: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"algd: {message}", file=sys.stderr)
     return code

@@ -8,17 +8,14 @@ arrays, and it may be vmapped over a population without compiling again.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot work; the message is one line fit for a terminal."""
+from algd_jax.errors import ConfigError
 
 
 class Hyper(struct.PyTreeNode):
@@ -104,7 +101,7 @@ class LoopConfig:
       final_eval_episodes: episodes of the evaluation that ends a run.
       checkpoint_epochs: epochs between two checkpoints of the whole state; 0: only at the end.
       goal_terminates: whether reaching a goal ends the value of the reward critic.
-      timeout_terminates: whether the time limit counts as terminal for both critics.
+      timeout_terminates: whether the time limit counts as termination.
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
     """
 
@@ -164,31 +161,36 @@ class Config:
         return max(1, math.ceil(remaining / (self.steps_per_epoch * self.loop.num_envs)))
 
 
-def unknown_name(field: str, value: str, allowed: Iterable[str]) -> ConfigError:
-    """The error for a name that is not in a table, with the nearest one that is."""
-    allowed = sorted(allowed)
-    nearest = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return ConfigError(f"{field}: unknown name {value!r}; allowed: {', '.join(allowed)}{hint}")
-
-
 def validate(config: Config) -> None:
     """Raise :class:`ConfigError` for the first field that cannot work."""
     for group in (config.agent, config.loop):
         for field in dataclasses.fields(group):
-            value = getattr(group, field.name)
-            least = 0 if field.name in _MAY_BE_ZERO else 1
-            if not isinstance(value, bool) and value < least:
-                raise _out_of_range(field.name, value, f"an integer >= {least}")
+            _validate_size(field.name, getattr(group, field.name))
     for name, (allowed, accepts) in _HYPER_RANGES.items():
         value = getattr(config.hyper, name)
-        if not (math.isfinite(value) and accepts(value)):
+        # As the program will see it: a float64 below 1 may be 1 in float32.
+        rounded = _to_float32(value)
+        if not (math.isfinite(rounded) and accepts(rounded)):
             raise _out_of_range(name, value, allowed)
-    if config.seed < 0:
-        raise _out_of_range("seed", config.seed, "an integer >= 0")
+    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+        raise _out_of_range("seed", config.seed, "an integer in [0, 2**32)")
     _validate_combinations(config)
 
 
+def _validate_size(name: str, value: object) -> None:
+    if isinstance(value, bool):
+        return
+    least = 0 if name in _MAY_BE_ZERO else 1
+    if not isinstance(value, int) or value < least:
+        raise _out_of_range(name, value, f"an integer >= {least}")
+
+
+def _to_float32(value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+_COUNTER_LIMIT = 2**31 - 1
 _MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs"}
 
 _POSITIVE = ("a finite number > 0", lambda x: x > 0)
@@ -228,6 +230,14 @@ def _validate_combinations(config: Config) -> None:
     if loop.env_steps <= collected:
         allowed = f"more than the {collected} steps of warm-up"
         raise _out_of_range("env_steps", loop.env_steps, allowed)
+    epoch_steps = config.steps_per_epoch * loop.num_envs
+    if loop.env_steps + epoch_steps > _COUNTER_LIMIT:
+        allowed = f"at most {_COUNTER_LIMIT - epoch_steps} (steps are counted in 32 bits)"
+        raise _out_of_range("env_steps", loop.env_steps, allowed)
+    updates = config.epochs * config.steps_per_epoch * loop.updates_per_step
+    if updates > _COUNTER_LIMIT:
+        allowed = f"at most {_COUNTER_LIMIT} updates in the run (counted in 32 bits), not {updates}"
+        raise _out_of_range("updates_per_step", loop.updates_per_step, allowed)
 
 
 def _out_of_range(field: str, value: object, allowed: str) -> ConfigError:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from algd_jax.config import AgentConfig, Config, ConfigError, Hyper, LoopConfig, unknown_name
+from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import EnvSpec, make
+from algd_jax.errors import unknown_name
 
 
 def quick(spec: EnvSpec) -> Config:
@@ -81,8 +82,4 @@ def preset(name: str, env: str) -> Config:
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
-    try:
-        spec = make(env).spec
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return dataclasses.replace(PRESETS[name](spec), env=env, preset=name)
+    return dataclasses.replace(PRESETS[name](make(env).spec), env=env, preset=name)

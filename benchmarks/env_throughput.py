@@ -50,7 +50,7 @@ def rollout(env: envs.EpisodeWrapper, batch: int, steps: int) -> Callable[..., A
 
 def measure(name: str, batch: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Compile time [s] and steps per second of one environment at one batch size."""
-    env = envs.wrap(envs.make(name, random_start=arguments.random_start))
+    env = envs.EpisodeWrapper(envs.make(name, random_start=arguments.random_start))
     keys = jax.random.split(jax.random.key(0), arguments.repeats + 1)
 
     begin = time.perf_counter()

@@ -36,15 +36,15 @@ def main() -> None:
 def run_seed(seed: int, target: Path) -> None:
     """Train one seed and keep its small files, with the wall time [s] of the whole command."""
     with tempfile.TemporaryDirectory() as scratch:
-        run_dir = Path(scratch) / "run"
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(scratch) / "cache")}
-        command = ["train", "--seed", str(seed), "--run-dir", str(run_dir)]
+        command = [sys.executable, "-m", "algd_jax", "train", "--seed", str(seed)]
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "algd_jax", *command], check=True, env=environment)
+        # Run beside its folder, so that the record of the command names no place.
+        subprocess.run([*command, "--run-dir", "run"], check=True, env=environment, cwd=scratch)
         seconds = time.perf_counter() - start
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
-            shutil.copy(run_dir / name, target / name)
+            shutil.copy(Path(scratch) / "run" / name, target / name)
     (target / "wall_time.json").write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n")
 
 

@@ -17,8 +17,10 @@ from tests.runs.support import (
     TINY_FLAGS,
     WARMUP,
     files,
+    lost_output,  # noqa: F401
     probes,  # noqa: F401
     read_lines,
+    without_clock,
 )
 
 PROBE = ["--env", "ActionProbe", *TINY_FLAGS]
@@ -81,7 +83,7 @@ BAD_INPUT = [
     (["train", "--rho=abc"], "--rho: got 'abc', allowed is a number"),
     (["train", "--goal-terminates=3"], "--goal-terminates: got '3', allowed is the flag"),
     # Names.
-    (["train", "--env", "PointButon1"], "unknown environment: 'PointButon1'; did you mean"),
+    (["train", "--env", "PointButon1"], "env: unknown name 'PointButon1'"),
     (["train", "--algorithm", "aldg"], "algorithm: unknown name 'aldg'; allowed: algd"),
     (
         ["train", "--preset", "quik"],
@@ -90,8 +92,12 @@ BAD_INPUT = [
     # Values.
     (["train", "--num-envs", "0"], "num_envs: got 0, allowed is an integer >= 1"),
     (["train", "--chain-steps", "-2"], "chain_steps: got -2, allowed is an integer >= 1"),
-    (["train", "--seed", "-1"], "seed: got -1, allowed is an integer >= 0"),
+    (["train", "--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
+    (["train", "--seed", str(10**20)], f"seed: got {10**20}, allowed is an integer in [0, 2**32)"),
+    (["train", "--env-steps", "3000000000"], "env_steps: got 3000000000, allowed is at most"),
+    (["train", "--env-steps", "10"], "env_steps: got 10, allowed is more than the"),
     (["train", "--cost-limit", "-1"], "cost_limit: got -1.0, allowed is a finite number >= 0"),
+    (["train", "--cost-limit", "nan"], "cost_limit: got nan, allowed is a finite number >= 0"),
     (["train", "--rho", "nan"], "rho: got nan, allowed is a finite number > 0"),
     (
         ["train", "--batch-size", "65", "--replay-capacity", "64"],
@@ -101,7 +107,13 @@ BAD_INPUT = [
         ["train", "--replay-capacity", "1000000000000"],
         "replay_capacity: got 1000000000000, which does not fit in memory: the run needs",
     ),
+    (
+        ["train", "--critic-width", "1000000"],
+        "critic_width: got 1000000, which does not fit in memory: the run needs",
+    ),
     # Folders.
+    (["train", "--run-dir", "full/file/run"], "run_dir: full/file/run is below a file, allowed is"),
+    (["train", "--resume"], "--resume: value is missing, allowed is a path"),
     (["train", "--run-dir", "full"], "run_dir: full is not empty, allowed is a new or empty"),
     (["train", "--run-dir", "full/file"], "run_dir: full/file is a file, allowed is a new"),
     (["train", "--resume", "none"], "run_dir: none is no run directory (it has no config.json)"),
@@ -111,6 +123,8 @@ BAD_INPUT = [
     (["evaluate", "full"], "run_dir: full is no run directory (it has no config.json)"),
     (["evaluate", "full", "--checkpoint", "x"], "--checkpoint: got 'x', allowed is best or last"),
     (["evaluate", "full", "--episodes", "0"], "episodes: got 0, allowed is an integer >= 1"),
+    (["evaluate", "full", "--seed", str(10**20)], f"seed: got {10**20}, allowed is an integer in"),
+    (["evaluate", "full", "--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
     (["envs", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
 ]
 
@@ -135,7 +149,7 @@ def test_debug_shows_the_traceback(algd):
     code, _, err = algd("train", "--debug", "--env", "PointButon1")
     assert code == 2
     assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("algd: unknown environment")
+    assert err.splitlines()[-1].startswith("algd: env: unknown name 'PointButon1'")
 
 
 def test_an_unforeseen_error_is_one_line_too(algd, monkeypatch):
@@ -200,7 +214,10 @@ def test_evaluate_says_which_policy_and_whether_it_is_feasible(algd, run_dir):
     code, out, _ = algd("evaluate", run_dir, "--checkpoint", "last")
     assert code == 0
     assert f"ActionProbe: last policy, trained for {LAST_STEP} steps; 5 episodes" in out
-    assert "feasible: mean cost" in out
+    _, figures, _ = algd("evaluate", run_dir, "--checkpoint", "last", "--json")
+    feasible = json.loads(figures)["feasible"]
+    verdict = "feasible: mean cost <= 2;" if feasible else "NOT feasible: mean cost > 2;"
+    assert any(line.startswith(verdict) for line in out.splitlines())
 
 
 def test_evaluate_needs_a_checkpoint(algd, run_dir, tmp_path):
@@ -268,6 +285,30 @@ def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path):
     assert code == 0
     steps = [record["step"] for record in read_lines(folder / "metrics.jsonl")]
     assert steps == list(range(WARMUP + EPOCH, step + EPOCH + 1, EPOCH))
+    assert checkpoint.latest(folder / "checkpoints" / "state") == step + EPOCH
+
+    whole = tmp_path / "whole"
+    code, _, _ = algd("train", *PROBE, "--env-steps", step + EPOCH, "--run-dir", whole)
+    assert code == 0
+    assert (folder / "evaluation.json").read_text() == (whole / "evaluation.json").read_text()
+    assert without_clock(read_lines(folder / "metrics.jsonl")) == without_clock(
+        read_lines(whole / "metrics.jsonl")
+    )
+
+
+def test_ctrl_c_leaves_a_run_to_resume_even_if_nobody_reads_its_output(tmp_path):
+    process = start_endless_run(tmp_path / "run")
+    process.stdout.close()  # As in ``algd train | tee log``, where Ctrl-C ends tee at once.
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints" / "state") is not None
+
+
+def test_output_that_nobody_reads_is_no_error(lost_output):  # noqa: F811
+    assert cli.main(["envs"]) == 0
+    assert cli.main(["envs", "--json"]) == 0
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):

@@ -19,7 +19,8 @@ from algd_jax.agents.update import (
     init_agent,
     update_agent,
 )
-from algd_jax.config import AgentConfig, Hyper, unknown_name
+from algd_jax.config import AgentConfig, Hyper
+from algd_jax.errors import unknown_name
 from algd_jax.lagrangian.energy import augmented_lagrangian
 from algd_jax.types import Transition
 

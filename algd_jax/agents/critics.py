@@ -63,10 +63,6 @@ class Critics:
         cost_values = _members_at_state(self.cost, params.cost, obs)
         return lambda action: CriticValues(reward_values(action), cost_values(action))
 
-    def cost_values(self, params: CriticParams, obs: jax.Array, action: jax.Array) -> jax.Array:
-        """[E] discounted cost of one state-action pair."""
-        return _members_at_state(self.cost, params.cost, obs)(action)
-
 
 def make_critics(
     obs_size: int, action_size: int, widths: tuple[int, ...], ensemble_size: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,7 +26,7 @@ from algd_jax.lagrangian.energy import discounted_budget
 from algd_jax.lagrangian.multiplier import multiplier_loss
 from algd_jax.types import Scalar, Transition
 
-Lagrangian = Callable[..., jax.Array]
+Lagrangian = Callable[[Scalar, Scalar, Scalar, Scalar, Scalar], jax.Array]
 """(reward_value, risk, lam, rho, budget) -> energy, all scalars."""
 
 
@@ -74,31 +76,36 @@ class AgentState(struct.PyTreeNode):
 
 
 class UpdateMetrics(struct.PyTreeNode):
-    """What one update reports; every field is a scalar.
+    """What one update reports, in the order in which it arises; every field is a scalar.
 
     Attributes:
       reward_loss: summed squared error of the twin reward critics.
       cost_loss: mean squared error of the cost critics.
+      critic_gradient: global norm of the critics' gradient.
       energy: mean energy of the policy's actions.
       score_loss: mean squared error of the score model.
-      lam: multiplier λ after the update.
+      actor_gradient: global norm of the actor's gradient.
+      reward_value: mean value of replayed pairs.
       risk: mean pessimistic discounted cost of replayed pairs.
       violation: risk above the discounted budget; negative when there is slack.
-      reward_value: mean value of replayed pairs.
-      critic_gradient, actor_gradient: global gradient norms.
+      lam: multiplier λ after the update.
     """
 
     reward_loss: jax.Array
     cost_loss: jax.Array
+    critic_gradient: jax.Array
     energy: jax.Array
     score_loss: jax.Array
-    lam: jax.Array
+    actor_gradient: jax.Array
+    reward_value: jax.Array
     risk: jax.Array
     violation: jax.Array
-    reward_value: jax.Array
-    critic_gradient: jax.Array
-    actor_gradient: jax.Array
+    lam: jax.Array
 
+
+Tree = TypeVar("Tree")
+_Stage = tuple[AgentState, dict[str, jax.Array]]
+"""The agent after one stage of the update, and the stage's share of ``UpdateMetrics``."""
 
 _ADAM = optax.scale_by_adam()
 # Step sizes are traced values (they may differ within a population), so they scale Adam's
@@ -129,7 +136,15 @@ def action_energy(
     lam: Scalar,
     hyper: Hyper,
 ) -> EnergyFunction:
-    """The energy landscape over actions at one state [O]: action [A] -> Lagrangian []."""
+    """The energy landscape over actions at one state: action [A] -> Lagrangian [].
+
+    Args:
+      parts: the algorithm's parts.
+      critics: their parameters.
+      obs: [O].
+      lam: [] multiplier.
+      hyper: scalars.
+    """
     values_at = parts.critics.at_state(critics, obs)
     budget = parts.budget(hyper)
 
@@ -197,10 +212,14 @@ def update_agent(
     """One update on one batch (paper, algorithm box).
 
     Args:
-      batch: transitions, leaves [B, …].
+      parts: the algorithm's parts.
+      state: the agent.
+      batch: transitions, leaves [B, …]; rewards and costs are [B], not [B, 1].
       key: one PRNG key, consumed.
       hyper: scalars.
     """
+    chex.assert_rank([batch.obs, batch.action, batch.next_obs], 2)
+    chex.assert_rank([batch.reward, batch.cost, batch.terminated, batch.cost_terminated], 1)
     critic_key, actor_key = jax.random.split(key)
     state, critic_metrics = _update_critics(parts, state, batch, critic_key, hyper)
     state, actor_metrics = _update_actor(parts, state, batch, actor_key, hyper)
@@ -209,7 +228,9 @@ def update_agent(
     return state, UpdateMetrics(**critic_metrics, **actor_metrics, **multiplier_metrics)
 
 
-def _update_critics(parts, state, batch, key, hyper):
+def _update_critics(
+    parts: Parts, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+) -> _Stage:
     def sample_action(obs, sample_key):
         return parts.actor.act(state.actor, obs, sample_key, hyper)
 
@@ -231,7 +252,10 @@ def _update_critics(parts, state, batch, key, hyper):
     return state.replace(critics=critics, critic_optimizer=optimizer), metrics
 
 
-def _update_actor(parts, state, batch, key, hyper):
+def _update_actor(
+    parts: Parts, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+) -> _Stage:
+    # Against the critics just updated.
     noise = jax.vmap(parts.actor.draw_noise)(jax.random.split(key, batch.reward.shape[0]))
     lam = jnp.exp(state.log_lam)
 
@@ -246,7 +270,8 @@ def _update_actor(parts, state, batch, key, hyper):
     return state.replace(actor=actor, actor_optimizer=optimizer), metrics
 
 
-def _update_multiplier(parts, state, batch, hyper):
+def _update_multiplier(parts: Parts, state: AgentState, batch: Transition, hyper: Hyper) -> _Stage:
+    # Likewise.
     def values_of(obs, action):
         return pessimistic(parts.critics.at_state(state.critics, obs)(action), hyper.kappa)
 
@@ -266,7 +291,7 @@ def _update_multiplier(parts, state, batch, hyper):
     return state.replace(log_lam=log_lam, multiplier_optimizer=optimizer), metrics
 
 
-def _update_targets(parts, state, hyper):
+def _update_targets(parts: Parts, state: AgentState, hyper: Hyper) -> AgentState:
     updates = state.updates + 1
     # A rate of zero instead of a branch: in a population a branch would run both sides.
     rate = jnp.where(updates % parts.target_period == 0, hyper.polyak, 0.0)
@@ -274,6 +299,8 @@ def _update_targets(parts, state, hyper):
     return state.replace(target_critics=target_critics, updates=updates)
 
 
-def _adam_step(params, gradients, optimizer_state, lr):
+def _adam_step(
+    params: Tree, gradients: Tree, optimizer_state: optax.OptState, lr: Scalar
+) -> tuple[Tree, optax.OptState]:
     direction, optimizer_state = _ADAM.update(gradients, optimizer_state, params)
     return jax.tree.map(lambda p, d: p - lr * d, params, direction), optimizer_state

@@ -2,6 +2,6 @@
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
 from algd_jax.envs.registry import list_envs, make
-from algd_jax.envs.wrappers import EpisodeWrapper, wrap
+from algd_jax.envs.wrappers import EpisodeWrapper
 
-__all__ = ["EnvSpec", "EpisodeWrapper", "SafetyEnv", "State", "list_envs", "make", "wrap"]
+__all__ = ["EnvSpec", "EpisodeWrapper", "SafetyEnv", "State", "list_envs", "make"]

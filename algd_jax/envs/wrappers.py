@@ -6,7 +6,7 @@ from brax.envs.base import Wrapper
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
 
-__all__ = ["EpisodeWrapper", "wrap"]
+__all__ = ["EpisodeWrapper"]
 
 
 class EpisodeWrapper(Wrapper):
@@ -28,9 +28,6 @@ class EpisodeWrapper(Wrapper):
     """
 
     env: SafetyEnv
-
-    def __init__(self, env: SafetyEnv):
-        super().__init__(env)
 
     @property
     def spec(self) -> EnvSpec:
@@ -90,8 +87,3 @@ class EpisodeWrapper(Wrapper):
             (state.pipeline_state, state.obs, going_on),
         )
         return state.replace(pipeline_state=pipeline_state, obs=obs, info={**state.info, **info})
-
-
-def wrap(env: SafetyEnv) -> EpisodeWrapper:
-    """Makes the environment what the trainer steps: a batch with time limit and resets."""
-    return EpisodeWrapper(env)

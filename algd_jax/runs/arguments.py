@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
-from algd_jax.config import ConfigError
+from algd_jax.errors import ConfigError
 
 Arguments = TypeVar("Arguments")
 

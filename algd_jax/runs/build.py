@@ -7,7 +7,7 @@ import enum
 import jax
 
 from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.config import Config, ConfigError, validate
+from algd_jax.config import Config, validate
 from algd_jax.envs import SafetyEnv, make
 from algd_jax.training.epoch import Trainer
 
@@ -47,7 +47,4 @@ def build(config: Config) -> Trainer:
 def _make_env(config: Config) -> SafetyEnv:
     # Only when asked for: not every environment has a random start.
     options = {"random_start": True} if config.random_start else {}
-    try:
-        return make(config.env, **options)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return make(config.env, **options)

@@ -9,14 +9,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from algd_jax.config import Config, ConfigError
+from algd_jax.config import Config
 from algd_jax.envs import list_envs, make
+from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.arguments import parse, parse_known
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import make_display
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
+from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.run import RunResult, resumed_config, train
 from algd_jax.runs.tables import make_console, print_specs, print_summary
 from algd_jax.training import checkpoint
@@ -46,7 +48,7 @@ class TrainArguments:
 
     config: Config
     run_dir: Path | None = None
-    resume: Path | None = None
+    resume: Path | None = None  # Only for the help: a resumed run takes ``ResumeArguments``.
     debug: bool = False
 
 
@@ -174,6 +176,7 @@ def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> 
     return 0
 
 
+@ignore_lost_output()
 def _report(result: RunResult) -> None:
     """How the run ended and what can be done next."""
     console, run_dir = make_console(), shlex.quote(str(result.run_dir))

@@ -5,14 +5,17 @@ Everything later (evaluate, resume, report) needs only this folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from algd_jax.config import Config, ConfigError
+from algd_jax.config import Config
+from algd_jax.errors import ConfigError
 from algd_jax.runs.provenance import provenance
 
 FORMAT_VERSION = 1
@@ -67,22 +70,28 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise :class:`ConfigError` unless a new run may be written here."""
-        allowed = "a new or empty directory (or `algd train --resume` to continue a run)"
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"run_dir: {self.path} is a file, allowed is {allowed}")
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise ConfigError(f"run_dir: {self.path} is not empty, allowed is {allowed}")
+        with _refusals(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise _not_free(self.path, "is a file")
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise _not_free(self.path, "is not empty")
 
     def create(self, config: Config, command: list[str]) -> None:
-        """Make the folder and write ``config.json``."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make the folder and write ``config.json``, which claims the folder for this run.
+
+        Raises:
+          ConfigError: if another run has claimed it, or it cannot be written.
+        """
         record = {
             "format_version": FORMAT_VERSION,
             "config": dataclasses.asdict(config),
             **provenance(command),
             "resumed": [],
         }
-        write_json(self.config_file, record)
+        with _refusals(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.config_file.open("x", encoding="utf-8") as file:
+                file.write(_to_json(record))
 
     def add_resumption(self, config: Config, command: list[str]) -> None:
         """Note in ``config.json`` that the run goes on, possibly for more steps."""
@@ -149,5 +158,27 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished.write_text(_to_json(value), encoding="utf-8")
     os.replace(unfinished, path)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses for the run directory ``path`` into one clear line."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise _not_free(path, "is taken by another run") from error
+    except NotADirectoryError as error:
+        raise _not_free(path, "is below a file") from error
+    except OSError as error:
+        raise _not_free(path, f"cannot be written ({error.strerror})") from error
+
+
+def _not_free(path: Path, reason: str) -> ConfigError:
+    allowed = "a new or empty directory (or `algd train --resume` to continue a run)"
+    return ConfigError(f"run_dir: {path} {reason}, allowed is {allowed}")

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algd_jax.runs.logs import Record
+from algd_jax.runs.output import OutputConsole, ignore_lost_output
 
 
 class Progress(NamedTuple):
@@ -71,6 +72,7 @@ class PlainDisplay(Display):
     def epoch(self, progress: Progress) -> None:
         self.note(f"{_figures(progress)}  {_time(progress.seconds_left)} left")
 
+    @ignore_lost_output()
     def note(self, text: str) -> None:
         print(text, flush=True)
 
@@ -86,6 +88,7 @@ class LiveDisplay(Display):
             console=console, get_renderable=self._render, refresh_per_second=8, transient=True
         )
 
+    @ignore_lost_output()
     def start(self, title: str) -> None:
         self._title = title
         self._live.start()
@@ -97,9 +100,11 @@ class LiveDisplay(Display):
         self._progress = progress
         self.note(_figures(progress))
 
+    @ignore_lost_output()
     def note(self, text: str) -> None:
         self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    @ignore_lost_output()
     def stop(self) -> None:
         self._live.stop()
 
@@ -114,7 +119,7 @@ class LiveDisplay(Display):
 
 def make_display() -> Display:
     """The live display if standard output is a terminal, else the plain one."""
-    console = Console()
+    console = OutputConsole()
     return LiveDisplay(console) if console.is_terminal else PlainDisplay()
 
 

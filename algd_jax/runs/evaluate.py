@@ -11,7 +11,8 @@ import numpy as np
 from scipy import stats
 
 from algd_jax.agents.update import AgentState
-from algd_jax.config import Config, ConfigError, Hyper
+from algd_jax.config import Config, Hyper
+from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.training import checkpoint
@@ -25,6 +26,21 @@ Which = Literal["best", "last"]
 
 Evaluate = Callable[[AgentState, jax.Array, Hyper], Episodes]
 """(agent, key, hyper) -> one batch of ``eval_episodes`` episodes of the deterministic policy."""
+
+
+FIGURES = (
+    "env",
+    "episodes",
+    "return_mean",
+    "return_std",
+    "cost_mean",
+    "cost_std",
+    "cost_limit",
+    "within_limit",
+    "feasible",
+    "step",
+)
+"""The fields of a :class:`Summary` that ``algd evaluate --json`` promises."""
 
 
 class Interval(NamedTuple):
@@ -68,8 +84,7 @@ class Summary(NamedTuple):
 
     def figures(self) -> dict[str, Any]:
         """What ``algd evaluate --json`` prints."""
-        beside = ("checkpoint", "seed", "return_interval", "cost_interval")
-        return {name: value for name, value in self._asdict().items() if name not in beside}
+        return {name: getattr(self, name) for name in FIGURES}
 
 
 def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
@@ -151,11 +166,12 @@ def evaluate_checkpoint(
     config, hyper = trainer.config, trainer.config.hyper.as_arrays()
     which = choose_checkpoint(directory, which)
     folder = {"best": directory.best, "last": directory.last}[which]
-    agent_like = jax.eval_shape(trainer.algorithm.init, jax.random.key(0), hyper)
+    any_key = jax.eval_shape(jax.random.key, 0)
+    agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
     agent = checkpoint.restore(folder, agent_like)
     seed = config.seed if seed is None else seed
     key = stream_key(seed, Stream.FINAL_EVALUATION)
-    count = episodes or config.loop.final_eval_episodes
+    count = config.loop.final_eval_episodes if episodes is None else episodes
     outcome = run_episodes(evaluate_batch, agent, key, hyper, count)
     step = int(checkpoint.read_notes(folder)["step"])
     return summarize(config, outcome, step, which, seed)
@@ -176,11 +192,12 @@ def evaluate_run(
       seed: by default the run's.
 
     Raises:
-      ConfigError: if this is no run, or it has no such checkpoint.
+      ConfigError: if this is no run, it has no such checkpoint, or a number is out of range.
     """
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise ConfigError(f"{name}: got {value}, allowed is an integer >= {least}")
+    if episodes is not None and episodes < 1:
+        raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ConfigError(f"seed: got {seed}, allowed is an integer in [0, 2**32)")
     directory = RunDirectory(run_dir)
     config = directory.read_config()
     choose_checkpoint(directory, which)  # Fails before anything slow.

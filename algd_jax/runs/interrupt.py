@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -56,10 +57,13 @@ class StopSignals:
     def _receive(self, number: signal.Signals) -> None:
         if self.received is None:
             self.received = number
-            self._on_first()
+            with contextlib.suppress(Exception):  # A second signal must be heard all the same.
+                self._on_first()
         else:
-            self._on_second()
-            os._exit(exit_code(number))
+            try:
+                self._on_second()
+            finally:
+                os._exit(exit_code(number))
 
 
 def exit_code(number: signal.Signals) -> int:

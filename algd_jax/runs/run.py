@@ -18,19 +18,21 @@ import jax
 import numpy as np
 
 from algd_jax.agents.update import AgentState
-from algd_jax.config import Config, ConfigError, Hyper
+from algd_jax.config import Config, Hyper
+from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
 from algd_jax.runs.logs import Logger, Record
+from algd_jax.runs.memory import available_memory, check_memory
 from algd_jax.runs.programs import Programs
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import CHECKED, EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.health import Health, describe
-from algd_jax.training.memory import available_memory, check_memory, required_memory
+from algd_jax.training.memory import required_memory
 
 
 class RunError(Exception):
@@ -79,7 +81,8 @@ def train(
       config: what to train. To resume, the run's own (see :func:`resumed_config`).
       run_dir: folder of the run; must be new or empty unless ``resume``.
       display: what the user sees; nothing by default.
-      stop_requested: asked before every epoch; a true answer ends the run with a checkpoint.
+      stop_requested: asked before the first epoch and after each; a true answer ends the run
+        with a checkpoint.
       resume: continue from the run's last checkpoint of the whole state.
       command: the command line, for the record.
 
@@ -94,17 +97,22 @@ def train(
         directory.check_free()
     trainer, hyper = build(config), config.hyper.as_arrays()
     available = available_memory(jax.devices()[0])
-    check_memory(required_memory(trainer, hyper), available, config.loop)
-    write = directory.add_resumption if resume else directory.create
-    write(config, list(command))
-    display = display or Display()
-    display.start(_title(config, directory))
+    check_memory(required_memory(trainer, hyper), available, config)
+    if not resume:
+        directory.create(config, list(command))
+    run = _Run(trainer, hyper, directory, display or Display())
+    run.display.start(_title(config, directory))
     try:
-        with _Run(trainer, hyper, directory, display) as run:
-            state = run.restore() if resume else run.begin()
+        if resume:
+            # Before anything of the stopped run is overwritten.
+            state = run.restore()
+            directory.add_resumption(config, list(command))
+        else:
+            state = run.begin()
+        with run:
             return run.train(state, stop_requested)
     finally:
-        display.stop()
+        run.display.stop()
 
 
 def resumed_config(run_dir: str | Path, env_steps: int | None = None) -> Config:
@@ -121,20 +129,21 @@ def resumed_config(run_dir: str | Path, env_steps: int | None = None) -> Config:
 
 
 class _Run:
-    """The host side of one run between its start and its end."""
+    """The host side of one run; a context from its first epoch to its end, while it logs."""
 
     def __init__(self, trainer: Trainer, hyper: Hyper, directory: RunDirectory, display: Display):
         self.trainer, self.hyper, self.directory, self.display = trainer, hyper, directory, display
         self.config = trainer.config
-        resumed_step = checkpoint.latest(directory.state) or 0
-        self.logger = Logger(directory.metrics_file, directory.tensorboard, resumed_step)
-        records = self.logger.records
-        self.start_time = time.perf_counter() - (records[-1]["wall_time"] if records else 0.0)
+        self.start_time = time.perf_counter()
         self.best = _read_best(directory)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
 
     def __enter__(self) -> _Run:
+        resumed_step = checkpoint.latest(self.directory.state) or 0
+        self.logger = Logger(self.directory.metrics_file, self.directory.tensorboard, resumed_step)
+        if self.logger.records:
+            self.start_time -= self.logger.records[-1]["wall_time"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,22 +166,23 @@ class _Run:
 
     def restore(self) -> TrainState:
         """The state of the last checkpoint."""
-        self._start_compiling(fresh=False)
+        self.display.phase("restoring")
         like = jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
-        return checkpoint.restore(self.directory.state, like)
+        state = checkpoint.restore(self.directory.state, like)
+        self._start_compiling(fresh=False)
+        return state
 
     def train(self, state: TrainState, stop_requested: Callable[[], bool]) -> RunResult:
         """All remaining epochs and, unless stopped before, the final evaluation."""
         self.programs.wait()
         done = first = epochs_made(self.config, int(state.env_steps))
         clock = time.perf_counter()
-        while done < self.config.epochs and not stop_requested():
+        stopped = stop_requested()
+        while done < self.config.epochs and not stopped:
             state, record = self._epoch(state, done)
             done += 1
-            if (
-                self.config.loop.checkpoint_epochs
-                and done % self.config.loop.checkpoint_epochs == 0
-            ):
+            stopped = stop_requested()
+            if stopped or self._checkpoint_due(done):
                 self._save_state(state)
             seconds_per_epoch = (time.perf_counter() - clock) / (done - first)
             self._show(record, (self.config.epochs - done) * seconds_per_epoch)
@@ -184,8 +194,12 @@ class _Run:
             evaluation=self._final_evaluation() if finished else None,
         )
 
+    def _checkpoint_due(self, epochs: int) -> bool:
+        period = self.config.loop.checkpoint_epochs
+        return period > 0 and epochs % period == 0
+
     def _start_compiling(self, *, fresh: bool) -> None:
-        self.display.phase("compiling and warming up" if fresh else "compiling and restoring")
+        self.display.phase("compiling and warming up" if fresh else "compiling")
         self.programs = Programs(self.trainer, self.hyper, self.init_key, fresh=fresh)
 
     def _epoch(self, state: TrainState, epoch: int) -> tuple[TrainState, Record]:

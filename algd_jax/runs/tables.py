@@ -10,14 +10,15 @@ from rich.table import Table
 
 from algd_jax.envs import EnvSpec
 from algd_jax.runs.evaluate import Interval, Summary
+from algd_jax.runs.output import OutputConsole
 
 _PLAIN_WIDTH = 120  # Columns assumed where output is no terminal.
 
 
 def make_console() -> Console:
     """Standard output; without control characters unless it is a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    console = OutputConsole(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else OutputConsole(highlight=False, width=_PLAIN_WIDTH)
 
 
 def print_summary(console: Console, summary: Summary) -> None:

@@ -23,6 +23,8 @@ class CheckpointError(Exception):
 def save(folder: Path, step: int, tree: Any, notes: dict[str, Any] | None = None) -> None:
     """Write ``tree`` as ``folder/step``, then remove the folder's other checkpoints.
 
+    What an earlier, killed save has left is removed first; it may be as large as a checkpoint.
+
     Returns when everything is on disk, so the caller may donate the tree's buffers.
 
     Args:
@@ -31,6 +33,7 @@ def save(folder: Path, step: int, tree: Any, notes: dict[str, Any] | None = None
       tree: pytree of arrays and typed PRNG keys.
       notes: numbers and strings kept beside the arrays.
     """
+    _remove_unfinished(folder)
     target = folder.resolve() / str(step)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(target, _storable(tree), force=True, custom_metadata=notes or {})
@@ -85,9 +88,17 @@ def _newest(folder: Path) -> Path:
 
 def _steps(folder: Path) -> list[int]:
     """Complete checkpoints; those being written carry a suffix, so their names are no numbers."""
-    if not folder.is_dir():
-        return []
-    return [int(child.name) for child in folder.iterdir() if child.name.isdecimal()]
+    return [int(child.name) for child in _children(folder) if child.name.isdecimal()]
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for child in _children(folder):
+        if ".orbax-checkpoint-tmp" in child.name:
+            shutil.rmtree(child, ignore_errors=True)
+
+
+def _children(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _storable(tree: Any, abstract: bool = False) -> dict[str, Any]:

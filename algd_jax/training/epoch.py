@@ -7,6 +7,7 @@ all live in the state, so a run is a value that can be jitted, vmapped, saved an
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -22,10 +23,10 @@ from algd_jax.training.health import Health, check, healthy
 from algd_jax.training.replay import Replay, add, init_replay, sample
 from algd_jax.types import Transition
 
-_WATCHED_TRANSITION = ("next_obs", "action", "reward", "cost")
-_WATCHED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
-CHECKED = _WATCHED_TRANSITION + _WATCHED_UPDATE
-"""Names of the quantities watched for NaN and infinity, in the order they arise."""
+_CHECKED_TRANSITION = ("action", "next_obs", "reward", "cost")
+_CHECKED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
+CHECKED = _CHECKED_TRANSITION + _CHECKED_UPDATE
+"""Names of the quantities watched for NaN and infinity, in the order in which they arise."""
 
 
 class TrainState(struct.PyTreeNode):
@@ -125,9 +126,7 @@ class Trainer:
 
         def iteration(state, _):
             key, act_key = jax.random.split(state.key)
-            state, experience = self._interact(state.replace(key=key), act_key, hyper)
-            health = check(state.health, _watched(experience), state.env_steps)
-            return state.replace(health=health), None
+            return self._interact(state.replace(key=key), act_key, hyper)[0], None
 
         return jax.lax.scan(iteration, state, length=self.config.warmup_iterations)[0]
 
@@ -138,14 +137,15 @@ class Trainer:
             key, act_key, learn_key = jax.random.split(state.key, 3)
             state, experience = self._interact(state.replace(key=key), act_key, hyper)
             agent, updates = self._learn(state.agent, state.replay, learn_key, hyper)
-            health = check(state.health, _watched(experience, updates), state.env_steps)
+            one_by_one = {name: getattr(updates, name) for name in _CHECKED_UPDATE}
+            health = check(state.health, CHECKED, one_by_one, state.env_steps)
             state = state.replace(agent=agent, health=health)
             return state, (jax.tree.map(jnp.mean, updates), episode_sums(experience))
 
         state, (updates, sums) = jax.lax.scan(iteration, state, length=self.config.steps_per_epoch)
         return state, epoch_metrics(updates, sums)
 
-    @property
+    @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
         return EpisodeWrapper(self.env)
 
@@ -161,10 +161,13 @@ class Trainer:
         actions = jax.vmap(act)(state.env.obs, jax.random.split(key, loop.num_envs))
         env_state = self._vector_env.step(state.env, actions)
         transitions = make_transition(loop, state.env.obs, actions, env_state)
+        env_steps = state.env_steps + loop.num_envs
+        at_once = {name: getattr(transitions, name)[None] for name in _CHECKED_TRANSITION}
         state = state.replace(
             env=env_state,
             replay=add(state.replay, transitions),
-            env_steps=state.env_steps + loop.num_envs,
+            env_steps=env_steps,
+            health=check(state.health, CHECKED, at_once, env_steps),
         )
         return state, Experience(transitions, env_state)
 
@@ -241,12 +244,3 @@ def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums) -> EpochMetrics:
         episode_cost=jnp.sum(sums.episode_cost) * per_episode,
         step_cost=jnp.mean(sums.step_cost),
     )
-
-
-def _watched(experience: Experience, updates: UpdateMetrics | None = None) -> dict:
-    """Quantities to check for NaN and infinity, in the order of ``CHECKED``."""
-    transitions = experience.transitions
-    watched = {name: getattr(transitions, name) for name in _WATCHED_TRANSITION}
-    if updates is not None:
-        watched |= {name: getattr(updates, name) for name in _WATCHED_UPDATE}
-    return watched

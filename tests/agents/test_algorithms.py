@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from algd_jax.agents.algorithms import ALGORITHMS, make_algorithm
-from algd_jax.config import AgentConfig, ConfigError, Hyper
+from algd_jax.agents.critics import pessimistic
+from algd_jax.agents.update import actor_loss
+from algd_jax.config import AgentConfig, Hyper
+from algd_jax.errors import ConfigError
+from algd_jax.lagrangian.multiplier import multiplier_loss
 from algd_jax.types import Transition
 
 OBS_SIZE, ACTION_SIZE, HORIZON = 3, 2, 50
@@ -178,6 +182,46 @@ def test_a_member_of_a_population_is_updated_like_a_lone_agent(two_members, tran
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), updated, member
     )
+
+
+def test_actor_and_multiplier_learn_from_the_critics_just_updated():
+    """The order of one update, by Adam's first moments: 0.1 of the gradient after one step."""
+    algorithm, hyper = make(), HYPER.replace(critic_lr=1e-1).as_arrays()
+    parts, state = algorithm.parts, algorithm.init(jax.random.key(0), hyper)
+    batch, key = draw_batch(jax.random.key(1), Probe(1.0, cost=1.0)), jax.random.key(2)
+    updated, _ = jax.jit(algorithm.update)(state, batch, key, hyper)
+
+    def actor_gradient(critics):
+        noise_keys = jax.random.split(jax.random.split(key)[1], batch.reward.shape[0])
+        noise = jax.vmap(parts.actor.draw_noise)(noise_keys)
+        lam = jnp.exp(state.log_lam)  # The multiplier's own step comes later.
+
+        def loss(actor):
+            return actor_loss(parts, actor, critics, lam, batch.obs, noise, hyper)[0]
+
+        return jax.jit(jax.grad(loss))(state.actor)
+
+    def multiplier_gradient(critics):
+        values = jax.vmap(lambda o, a: parts.critics.at_state(critics, o)(a))(
+            batch.obs, batch.action
+        )
+        risks = jax.vmap(lambda value: pessimistic(value, hyper.kappa)[1])(values)
+        return jax.grad(multiplier_loss)(state.log_lam, risks, parts.budget(hyper))
+
+    for optimizer, gradient in (
+        (updated.actor_optimizer, actor_gradient),
+        (updated.multiplier_optimizer, multiplier_gradient),
+    ):
+        moments = jax.tree.map(lambda g: 0.1 * g, gradient(updated.critics))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
+            optimizer.mu,
+            moments,
+        )
+        # The test can tell: with the critics before their update it is another gradient.
+        stale = jax.tree.map(lambda g: 0.1 * g, gradient(state.critics))
+        differences = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), moments, stale)
+        assert max(jax.tree.leaves(differences)) > 1e-4
 
 
 def test_unknown_algorithm_is_one_clear_line():

@@ -79,7 +79,9 @@ def test_impossible_layout_fails_without_overlap() -> None:
     task = dataclasses.replace(POINT_BUTTON_1, hazards=crowded)
     placed = layout.random_start(task, jax.random.key(0))
     assert bool(placed.failed)
-    np.testing.assert_allclose(placed.position, task.start.position, rtol=1e-6)
+    constant = layout.constant_start(task)
+    for name in ("position", "heading", "goal"):
+        np.testing.assert_array_equal(getattr(placed, name), getattr(constant, name))
 
 
 def test_random_start_option_reaches_reset() -> None:

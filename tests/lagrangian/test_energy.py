@@ -78,4 +78,5 @@ def test_budget_of_the_safety_gym_tasks():
 def test_budget_is_the_discounted_sum_of_an_even_cost(limit, discount, horizon):
     per_step = limit / horizon
     expected = sum(per_step * discount**t for t in range(horizon))
-    np.testing.assert_allclose(discounted_budget(limit, discount, horizon), expected, rtol=1e-8)
+    actual = discounted_budget(limit, discount, horizon)
+    np.testing.assert_allclose(actual, expected, rtol=1e-8, atol=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -17,6 +18,8 @@ from tests.probes import ActionProbe, BrokenProbe, ProbeEnv
 
 WARMUP, EPOCH, EPOCHS = 32, 64, 4
 LAST_STEP = WARMUP + EPOCHS * EPOCH
+
+CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second")
 
 TINY_LOOP = LoopConfig(
     env_steps=LAST_STEP,
@@ -84,6 +87,17 @@ def stop_after(epochs: int):
     return lambda: next(answers, True)
 
 
+@pytest.fixture
+def lost_output(monkeypatch):
+    """Standard output is a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        yield
+        monkeypatch.undo()
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -94,6 +108,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_clock(records: list[dict]) -> list[dict]:
+    """Epochs as logged, without what depends on the machine's speed."""
+    return [{k: v for k, v in record.items() if k not in CLOCK_FIELDS} for record in records]
 
 
 def assert_equal_trees(first, second) -> None:

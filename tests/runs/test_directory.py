@@ -4,7 +4,7 @@ import pytest
 
 from algd_jax.config import ConfigError
 from algd_jax.runs.directory import RunDirectory, write_json
-from tests.runs.support import tiny_config
+from tests.runs.support import files, tiny_config
 
 
 @pytest.fixture
@@ -68,6 +68,29 @@ def test_only_new_or_empty_folders_are_free(tmp_path, directory):
         directory.check_free()
     with pytest.raises(ConfigError, match=r"run_dir: .* is a file"):
         RunDirectory(directory.config_file).check_free()
+
+
+def test_the_first_of_two_runs_gets_the_folder(directory):
+    before = directory.config_file.read_bytes()
+    with pytest.raises(ConfigError, match=r"run_dir: .* is taken by another run, allowed is a new"):
+        directory.create(tiny_config(), ["algd", "again"])
+    assert directory.config_file.read_bytes() == before
+
+
+def test_a_folder_below_a_file_is_refused(directory):
+    below = RunDirectory(directory.config_file / "runs" / "first")
+    with pytest.raises(ConfigError, match=r"run_dir: .*first is below a file, allowed is a new"):
+        below.create(tiny_config(), [])
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\), allowed is"):
+        RunDirectory(tmp_path / "run").create(tiny_config(), [])
+    assert files(tmp_path) == {}
 
 
 def test_json_is_replaced_as_a_whole(tmp_path):

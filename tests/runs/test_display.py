@@ -1,8 +1,10 @@
 import io
+import sys
 
 from rich.console import Console
 
 from algd_jax.runs.display import LiveDisplay, PlainDisplay, Progress, make_display
+from algd_jax.runs.output import OutputConsole
 
 RECORD = {
     "step": 1600,
@@ -34,6 +36,16 @@ def test_plain_lines_carry_the_figures_and_no_control_characters(capsys):
     for part in ("1,600/160,000", "12.50", "8.00 (limit 10)", "0.250", "4,321 steps/s", "0:01:30"):
         assert part in lines[2]
     assert lines[-1] == "stopping after this epoch"
+
+
+def test_plain_lines_that_nobody_reads_do_no_harm(lost_output):
+    tell(PlainDisplay())
+    sys.stdout.flush()
+
+
+def test_a_live_display_that_nobody_sees_does_no_harm(lost_output):
+    tell(LiveDisplay(OutputConsole(force_terminal=True, width=100)))
+    sys.stdout.flush()
 
 
 def test_live_display_shows_phase_and_figures():

@@ -28,6 +28,25 @@ def test_the_second_signal_ends_the_process(monkeypatch):
     assert codes == [130]
 
 
+def test_a_second_signal_is_heard_even_if_nothing_can_be_shown(monkeypatch):
+    def fail():
+        raise BrokenPipeError
+
+    ended, codes = threading.Event(), []
+
+    def end(code):
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr("os._exit", end)
+    with StopSignals(fail, lambda: None) as signals:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert ended.wait(10)
+    assert signals.received == signal.SIGINT
+    assert codes == [130]
+
+
 def test_former_handlers_come_back():
     before = [signal.getsignal(number) for number in SIGNALS]
     with StopSignals(lambda: None, lambda: None):

@@ -14,6 +14,7 @@ from algd_jax.runs.run import RunError, epochs_made, planned_steps, resumed_conf
 from algd_jax.training import checkpoint
 from tests.runs import support
 from tests.runs.support import (
+    CLOCK_FIELDS,
     EPOCH,
     EPOCHS,
     LAST_STEP,
@@ -23,9 +24,8 @@ from tests.runs.support import (
     read_lines,
     stop_after,
     tiny_config,
+    without_clock,
 )
-
-CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second")
 
 
 class Recorder(Display):
@@ -58,10 +58,6 @@ def resumed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed") / "run"
     stopped = train(tiny_config(), folder, stop_requested=stop_after(2))
     return stopped, train(resumed_config(folder), folder, resume=True), folder
-
-
-def without_clock(records):
-    return [{k: v for k, v in record.items() if k not in CLOCK_FIELDS} for record in records]
 
 
 def restored_state(folder, config):
@@ -162,6 +158,32 @@ def test_resumption_is_on_record(resumed):
     assert record["resumed"][0].keys() >= {"start_time", "command", "versions", "device"}
 
 
+def test_a_stopped_run_is_saved_before_its_last_epoch_is_shown(tmp_path):
+    folder, saved = tmp_path / "run", []
+
+    class Watcher(Display):
+        def epoch(self, progress):
+            saved.append(checkpoint.latest(folder / "checkpoints" / "state"))
+
+    train(tiny_config(), folder, display=Watcher(), stop_requested=stop_after(2))
+    assert saved == [None, WARMUP + 2 * EPOCH]
+
+
+def test_a_resumption_that_cannot_begin_changes_nothing(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(env_steps=WARMUP + EPOCH), folder)
+    record = json.loads((folder / "config.json").read_text())
+    record["config"]["agent"]["critic_layers"] += 1
+    (folder / "config.json").write_text(json.dumps(record))
+    metrics = folder / "metrics.jsonl"
+    later = {"step": 10 * LAST_STEP}  # Beyond the checkpoint: a resumption that begins drops it.
+    metrics.write_text(metrics.read_text() + json.dumps(later) + "\n")
+    before = files(folder)
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this run"):
+        train(resumed_config(folder, LAST_STEP), folder, resume=True)
+    assert files(folder) == before
+
+
 def test_resume_forgets_epochs_after_the_checkpoint(tmp_path):
     folder = tmp_path / "run"
     train(tiny_config(), folder, stop_requested=stop_after(1))
@@ -236,7 +258,7 @@ def test_longer_runs_trace_no_more_often(tmp_path, monkeypatch):
 def healthy_evaluation(monkeypatch):
     """Evaluation on an environment that does not break, so that training is what fails."""
     monkeypatch.setattr(
-        "algd_jax.runs.run.make_evaluate",
+        "algd_jax.runs.programs.make_evaluate",
         lambda trainer: make_evaluate(dataclasses.replace(trainer, env=support.ProbeEnv())),
     )
 

@@ -42,6 +42,14 @@ def test_an_unfinished_checkpoint_does_not_count(tmp_path, tree):
     assert [path.name for path in tmp_path.iterdir()] == ["9"]
 
 
+def test_what_killed_saves_have_left_is_removed(tmp_path, tree):
+    for name in ("3.orbax-checkpoint-tmp", "4.orbax-checkpoint-tmp-1700000000"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "array").write_bytes(b"half")
+    checkpoint.save(tmp_path, 5, tree)
+    assert [path.name for path in tmp_path.iterdir()] == ["5"]
+
+
 def test_a_missing_checkpoint_is_one_clear_line(tmp_path):
     assert checkpoint.latest(tmp_path / "nothing") is None
     with pytest.raises(checkpoint.CheckpointError, match="no checkpoint in"):

@@ -11,6 +11,7 @@ from algd_jax.envs.base import EnvSpec, SafetyEnv, State
 from algd_jax.envs.navigation import costs, gremlins, layout, scene, sensors, tasks
 from algd_jax.envs.navigation.geometry import to_body, unit_vector
 from algd_jax.envs.navigation.suites import NavigationTask
+from algd_jax.errors import ConfigError
 
 __all__ = ["NavigationEnv", "NavigationState"]
 
@@ -60,7 +61,7 @@ class NavigationEnv(SafetyEnv):
 
     def __init__(self, task: NavigationTask, random_start: bool = False):
         if not isinstance(random_start, bool):
-            raise ValueError(f"{task.name}: random_start is {random_start!r}, allowed: True, False")
+            raise ConfigError(f"random_start: got {random_start!r}, allowed is True or False")
         self._task = task
         self._random_start = random_start
         self._scene = scene.build_scene(task.robot, task.buttons.radius, task.timestep)

@@ -54,13 +54,14 @@ def random_start(task: NavigationTask, key: jax.Array) -> Placement:
     distances = jnp.linalg.norm(tries[:, None] - centres, axis=-1)
     accepted = jnp.all(distances >= radii + task.robot.keepout, axis=1)
     found = jnp.any(accepted)
-    fallback = constant_start(task)
-    return Placement(
-        position=jnp.where(found, tries[jnp.argmax(accepted)], fallback.position),
+    drawn = Placement(
+        position=tries[jnp.argmax(accepted)],
         heading=jax.random.uniform(heading_key, maxval=2 * jnp.pi),
         goal=draw_goal(task.buttons, goal_key),
-        failed=~found,
+        failed=jnp.asarray(False),
     )
+    fallback = constant_start(task)._replace(failed=jnp.asarray(True))
+    return jax.tree.map(lambda new, old: jnp.where(found, new, old), drawn, fallback)
 
 
 def _keepouts(task: NavigationTask) -> tuple[np.ndarray, np.ndarray]:

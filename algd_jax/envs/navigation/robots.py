@@ -35,14 +35,12 @@ class Robot:
     """One robot.
 
     Attributes:
-      name: as in the task names.
       build: adds body `robot`, and its actuators to a MuJoCo specification.
       read: its sensors' readings by name, from qpos, qvel and the acceleration qacc.
       footprint: see `Footprint`.
       keepout: radius kept free around the start position [m].
     """
 
-    name: str
     build: Callable[[mujoco.MjSpec], None]
     read: Callable[[jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
     footprint: Footprint
@@ -121,7 +119,6 @@ def _read_point(qpos: jax.Array, qvel: jax.Array, qacc: jax.Array) -> dict[str, 
 
 
 POINT = Robot(
-    name="Point",
     build=_build_point,
     read=_read_point,
     footprint=_POINT_FOOTPRINT,

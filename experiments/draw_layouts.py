@@ -1,4 +1,4 @@
-"""Draws `layouts.png`, the navigation tasks from above: python docs/images/envs/draw_layouts.py"""
+"""Draws the navigation tasks from above for the docs: ``python experiments/draw_layouts.py``."""
 
 import pathlib
 
@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, Rectangle
 
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS, NavigationTask
+
+OUTPUT = pathlib.Path(__file__).parents[1] / "docs" / "images" / "envs" / "layouts.png"
 
 
 def draw(axes: Axes, task: NavigationTask) -> None:
@@ -42,11 +44,12 @@ def draw(axes: Axes, task: NavigationTask) -> None:
 
 
 def main() -> None:
+    """Write the picture."""
     figure, panels = plt.subplots(1, len(NAVIGATION_TASKS), figsize=(8, 4), layout="constrained")
     for axes, task in zip(panels, NAVIGATION_TASKS.values(), strict=True):
         draw(axes, task)
     panels[0].set_ylabel("y [m]")
-    figure.savefig(pathlib.Path(__file__).with_name("layouts.png"), dpi=110)
+    figure.savefig(OUTPUT, dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Whether a run fits into the memory of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import psutil
+
+from algd_jax.config import Config
+from algd_jax.errors import ConfigError
+from algd_jax.training.memory import Memory
+
+
+def available_memory(device: jax.Device) -> int:
+    """Bytes free for a run on ``device``: its own memory if it reports any, else the host's."""
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return psutil.virtual_memory().available
+
+
+def check_memory(required: Memory, available: int, config: Config) -> None:
+    """Raise :class:`ConfigError`, naming the field behind the most bytes, if a run does not fit.
+
+    Args:
+      required: what the run needs.
+      available: bytes.
+      config: of the run.
+    """
+    if required.total <= available:
+        return
+    name = required.largest
+    sizes = dataclasses.asdict(config.loop) | dataclasses.asdict(config.agent)
+    raise ConfigError(
+        f"{name}: got {sizes[name]}, which does not fit in memory: the run needs "
+        f"{_gib(required.total)} ({_gib(required.parts[name])} of it for this, "
+        f"{_gib(required.allowance)} a fixed allowance), {_gib(available)} is available"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
