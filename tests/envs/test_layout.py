@@ -37,12 +37,12 @@ def test_random_starts_keep_their_distance(draws: tuple[str, layout.Placement]) 
     name, placed = draws
     task = NAVIGATION_TASKS[name]
     assert not placed.failed.any()
-    assert np.abs(placed.position).max() <= task.extent - 0.4
+    assert np.abs(placed.pose.origin).max() <= task.extent - 0.4
     kinds = {task.buttons: 0.6, task.hazards: 0.4}
     if task.gremlins is not None:
         kinds[task.gremlins] = 0.75
     for kind, keepout in kinds.items():
-        offsets = np.asarray(placed.position)[:, None] - np.asarray(kind.centres)
+        offsets = np.asarray(placed.pose.origin)[:, None] - np.asarray(kind.centres)
         assert np.linalg.norm(offsets, axis=-1).min() >= keepout - 1e-6
 
 
@@ -50,11 +50,11 @@ def test_random_starts_are_uniform(draws: tuple[str, layout.Placement]) -> None:
     name, placed = draws
     goals = np.bincount(placed.goal, minlength=4) / DRAWS
     np.testing.assert_allclose(goals, 0.25, atol=0.03)
-    np.testing.assert_allclose(np.mean(placed.heading), np.pi, atol=0.15)
-    np.testing.assert_allclose(np.std(placed.heading), 2 * np.pi / np.sqrt(12), atol=0.1)
+    np.testing.assert_allclose(np.mean(placed.pose.heading), np.pi, atol=0.15)
+    np.testing.assert_allclose(np.std(placed.pose.heading), 2 * np.pi / np.sqrt(12), atol=0.1)
     if name == "PointButton1":  # Its layout is the same after a quarter turn.
-        np.testing.assert_allclose(np.mean(placed.position, axis=0), 0.0, atol=0.06)
-        spread = np.std(placed.position, axis=0)
+        np.testing.assert_allclose(np.mean(placed.pose.origin, axis=0), 0.0, atol=0.06)
+        spread = np.std(placed.pose.origin, axis=0)
         np.testing.assert_allclose(spread[0], spread[1], rtol=0.05)
 
 
@@ -68,7 +68,7 @@ def test_random_starts_fill_what_is_free() -> None:
         offsets = grid[:, None] - np.asarray(kind.centres)
         free &= (np.linalg.norm(offsets, axis=-1) >= keepout).all(axis=1)
     keys = jax.random.split(jax.random.key(5), DRAWS)
-    placed = jax.jit(jax.vmap(lambda key: layout.random_start(task, key).position))(keys)
+    placed = jax.jit(jax.vmap(lambda key: layout.random_start(task, key).pose.origin))(keys)
     np.testing.assert_allclose(
         np.abs(placed).mean(axis=0), np.abs(grid[free]).mean(axis=0), atol=0.03
     )
@@ -80,8 +80,7 @@ def test_impossible_layout_fails_without_overlap() -> None:
     placed = layout.random_start(task, jax.random.key(0))
     assert bool(placed.failed)
     constant = layout.constant_start(task)
-    for name in ("position", "heading", "goal"):
-        np.testing.assert_array_equal(getattr(placed, name), getattr(constant, name))
+    assert jax.tree.all(jax.tree.map(np.array_equal, placed, constant._replace(failed=True)))
 
 
 def test_random_start_option_reaches_reset() -> None:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from algd_jax.envs.navigation.geometry import point_square_distance, to_body, unit_vector
+from algd_jax.envs.navigation.objects import Buttons, Hazards
 from algd_jax.envs.navigation.robots import Footprint
-from algd_jax.envs.navigation.suites import Buttons, Hazards
 
 __all__ = ["in_hazard", "pressed"]
 

@@ -1,6 +1,6 @@
 """The navigation environment: one class for all rows of `suites`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,17 @@ import numpy as np
 from flax import struct
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
-from algd_jax.envs.navigation import costs, gremlins, layout, scene, sensors, tasks
-from algd_jax.envs.navigation.geometry import to_body, unit_vector
+from algd_jax.envs.navigation import costs, gremlins, layout, scene, sensors
+from algd_jax.envs.navigation.geometry import Pose, to_body, unit_vector
 from algd_jax.envs.navigation.suites import NavigationTask
+from algd_jax.envs.navigation.tasks import Sight
 from algd_jax.errors import ConfigError
 
 __all__ = ["NavigationEnv", "NavigationState"]
 
 SUBSTEPS = 10
+COST_NAMES = ("cost_hazards", "cost_gremlins")
+"""What every kind of task charges for."""
 
 
 @struct.dataclass
@@ -26,7 +29,7 @@ class NavigationState:
       qpos, qvel: [3] the robot's coordinates and velocities, see its row in `robots`.
       time: [] simulated time [s].
       gremlins: where the gremlins are; None in tasks without.
-      task: goal, timer and last distance.
+      task: the state of the task's rules, such as goal and timer.
       key: from which later goals are drawn.
     """
 
@@ -34,7 +37,7 @@ class NavigationState:
     qvel: jax.Array
     time: jax.Array
     gremlins: gremlins.GremlinState | None
-    task: tasks.ButtonState
+    task: Any
     key: jax.Array
 
 
@@ -83,22 +86,25 @@ class NavigationEnv(SafetyEnv):
         layout_key, key = jax.random.split(rng)
         placement = self._place(layout_key)
         task = self._task
-        qpos = jnp.append(placement.position, placement.heading)
+        qpos = task.robot.rest(placement.pose)
         still = jnp.zeros_like(qpos)
         state = NavigationState(
             qpos=qpos,
             qvel=still,
             time=jnp.zeros(()),
             gremlins=gremlins.initial_gremlins(task.gremlins) if task.gremlins else None,
-            task=tasks.start_button_task(task.buttons, placement.goal, placement.position),
+            task=task.rules.start(task, placement.goal, placement.pose.origin),
             key=key,
         )
+        nothing = jnp.asarray(False)
         return State(
             pipeline_state=state,
             obs=self._observe(state, acceleration=still),
             reward=jnp.zeros(()),
             done=jnp.zeros(()),
-            metrics=_metrics(hazards=False, buttons=False, gremlins=False, goal_met=False),
+            metrics=_metrics(
+                dict.fromkeys((*COST_NAMES, *task.rules.cost_names), nothing), nothing
+            ),
             info={"placement_failed": placement.failed.astype(jnp.float32)},
         )
 
@@ -107,12 +113,11 @@ class NavigationEnv(SafetyEnv):
         self.check_action(action)
         task, before = self._task, state.pipeline_state
         motion = self._simulate(before, jnp.clip(action, -1.0, 1.0))
-        origin, heading = motion.qpos[:2], motion.qpos[2]
+        pose = task.robot.pose(motion.qpos)
 
         key, goal_key = jax.random.split(before.key)
-        next_goal = tasks.draw_goal(task.buttons, goal_key)
-        pressed = costs.pressed(task.buttons, task.robot.footprint, origin, heading)
-        outcome = tasks.button_step(task.buttons, before.task, next_goal, pressed, origin)
+        next_goal = task.rules.draw_goal(task, goal_key)
+        outcome = task.rules.step(task, before.task, next_goal, pose)
         after = NavigationState(
             qpos=motion.qpos,
             qvel=motion.qvel,
@@ -121,18 +126,13 @@ class NavigationEnv(SafetyEnv):
             task=outcome.state,
             key=key,
         )
-        metrics = _metrics(
-            hazards=costs.in_hazard(task.hazards, origin),
-            buttons=outcome.wrong_button,
-            gremlins=self._touches_gremlin(after),
-            goal_met=outcome.goal_met,
-        )
+        charges = {**outcome.costs, **self._charges(after, pose)}
         return state.replace(
             pipeline_state=after,
             obs=self._observe(after, motion.qacc),
             reward=outcome.reward,
             done=jnp.zeros(()),
-            metrics={**state.metrics, **metrics},
+            metrics={**state.metrics, **_metrics(charges, outcome.goal_met)},
         )
 
     def _place(self, key: jax.Array) -> layout.Placement:
@@ -147,7 +147,8 @@ class NavigationEnv(SafetyEnv):
         more round of the same loop, and not from a forward pass of its own, halves compilation.
         """
         centres = jnp.asarray(self._task.buttons.centres)
-        nearest = jnp.argmin(jnp.sum((centres - state.qpos[:2]) ** 2, axis=1))
+        origin = self._task.robot.pose(state.qpos).origin
+        nearest = jnp.argmin(jnp.sum((centres - origin) ** 2, axis=1))
 
         def substep(motion: _Motion, moves: jax.Array) -> tuple[_Motion, None]:
             after = self._substep(motion, action, centres[nearest])
@@ -171,7 +172,8 @@ class NavigationEnv(SafetyEnv):
         qacc, force = data.qacc, jnp.zeros_like(qvel)
         row, timestep = self._task.gremlins, self._task.timestep
         if row is not None and swarm is not None:
-            robot = gremlins.PlanarMotion(qpos[:2], unit_vector(qpos[2]), qvel, qacc)
+            origin, heading = self._task.robot.pose(qpos)
+            robot = gremlins.PlanarMotion(origin, unit_vector(heading), qvel, qacc)
             swarm, push = gremlins.gremlin_step(
                 row, self._scene.body, timestep, swarm, motion.time, robot
             )
@@ -180,55 +182,41 @@ class NavigationEnv(SafetyEnv):
         time = motion.time + timestep
         return _Motion(data.qpos, data.qvel, qacc, time, swarm)
 
-    def _touches_gremlin(self, state: NavigationState) -> jax.Array:
-        row, footprint = self._task.gremlins, self._task.robot.footprint
-        if row is None or state.gremlins is None:
-            return jnp.asarray(False)
-        return gremlins.touched(row, state.gremlins, footprint, state.qpos[:2], state.qpos[2])
+    def _charges(self, state: NavigationState, pose: Pose) -> dict[str, jax.Array]:
+        """What every kind of task charges for: [] booleans by name."""
+        row, footprint, swarm = self._task.gremlins, self._task.robot.footprint, state.gremlins
+        touched = jnp.asarray(False)
+        if row is not None and swarm is not None:
+            touched = gremlins.touched(row, swarm, footprint, pose.origin, pose.heading)
+        in_hazard = costs.in_hazard(self._task.hazards, pose.origin)
+        return {"cost_hazards": in_hazard, "cost_gremlins": touched}
 
     def _observe(self, state: NavigationState, acceleration: jax.Array) -> jax.Array:
         """The observation [O]: site sensors and one lidar per kind of object."""
         task = self._task
-        readings = task.robot.read(state.qpos, state.qvel, acceleration)
-        buttons = jnp.asarray(task.buttons.centres)
-        targets = {
-            "buttons_lidar": buttons,
-            "goal_lidar": buttons[state.task.goal][None],
-            "hazards_lidar": jnp.asarray(task.hazards.centres),
-        }
+        sights = task.rules.sights(task, state.task)
+        sights["hazards_lidar"] = Sight(jnp.asarray(task.hazards.centres))
         if state.gremlins is not None:
-            targets["gremlins_lidar"] = state.gremlins.position
-        lidars = self._lidars(targets, state.qpos[:2], state.qpos[2])
-        # A press hides all buttons for a while, the goal excepted.
-        visible = state.task.timer == 0
-        lidars["buttons_lidar"] = jnp.where(visible, lidars["buttons_lidar"], 0.0)
-        return sensors.flatten({**readings, **lidars})
+            sights["gremlins_lidar"] = Sight(state.gremlins.position)
+        readings = task.robot.read(state.qpos, state.qvel, acceleration)
+        return sensors.flatten({**readings, **self._lidars(sights, task.robot.pose(state.qpos))})
 
-    def _lidars(
-        self, targets: dict[str, jax.Array], origin: jax.Array, heading: jax.Array
-    ) -> dict[str, jax.Array]:
-        """Lidar [16] of every kind, computed for all objects in one go."""
-        everything = jnp.concatenate(list(targets.values())) - origin
+    def _lidars(self, sights: dict[str, Sight], pose: Pose) -> dict[str, jax.Array]:
+        """Lidar [16] of every sight, computed for all objects in one go."""
+        everything = jnp.concatenate([sight.positions for sight in sights.values()]) - pose.origin
         readings = sensors.pseudo_lidar(
-            to_body(everything, unit_vector(heading)), self._task.lidar_range
+            to_body(everything, unit_vector(pose.heading)), self._task.lidar_range
         )
-        ends = np.cumsum([len(positions) for positions in targets.values()])
+        ends = np.cumsum([len(sight.positions) for sight in sights.values()])
         parts = jnp.split(readings, ends[:-1])
-        return {name: jnp.max(part, axis=0) for name, part in zip(targets, parts, strict=True)}
+        return {
+            name: jnp.where(sight.visible, jnp.max(part, axis=0), 0.0)
+            for (name, sight), part in zip(sights.items(), parts, strict=True)
+        }
 
 
-def _metrics(
-    hazards: jax.Array | bool,
-    buttons: jax.Array | bool,
-    gremlins: jax.Array | bool,
-    goal_met: jax.Array | bool,
-) -> dict[str, jax.Array]:
+def _metrics(costs: dict[str, jax.Array], goal_met: jax.Array) -> dict[str, jax.Array]:
     """Metrics of a step as float32 zeros and ones; `cost` is 1 if any part of it is."""
-    flags = {
-        "cost": jnp.logical_or(jnp.logical_or(hazards, buttons), gremlins),
-        "cost_hazards": hazards,
-        "cost_buttons": buttons,
-        "cost_gremlins": gremlins,
-        "goal_met": goal_met,
-    }
-    return {name: jnp.asarray(flag, jnp.float32) for name, flag in flags.items()}
+    total = jnp.any(jnp.stack(list(costs.values())))
+    flags = {"cost": total, **costs, "goal_met": goal_met}
+    return {name: flag.astype(jnp.float32) for name, flag in flags.items()}

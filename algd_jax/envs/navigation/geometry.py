@@ -5,12 +5,15 @@ are in metres. A rotation is the unit vector (cos, sin) of its angle. Sums are w
 of matrix products: a batch of these functions then becomes one fused loop.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 __all__ = [
     "Contacts",
+    "Pose",
     "Square",
     "cross",
     "disc_square_contact",
@@ -24,6 +27,18 @@ __all__ = [
 ]
 
 _APART = 1.0  # m: any positive distance, for contacts of shapes that do not overlap.
+
+
+class Pose(NamedTuple):
+    """Where a robot is, seen from above.
+
+    Attributes:
+      origin: [2] body origin in the world [m].
+      heading: [] angle of its x axis, counter-clockwise from world x [rad].
+    """
+
+    origin: jax.Array
+    heading: jax.Array
 
 
 @struct.dataclass

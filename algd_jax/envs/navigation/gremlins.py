@@ -35,8 +35,8 @@ from algd_jax.envs.navigation.geometry import (
     to_world,
     unit_vector,
 )
+from algd_jax.envs.navigation.objects import Gremlins
 from algd_jax.envs.navigation.robots import Footprint
-from algd_jax.envs.navigation.suites import Gremlins
 
 __all__ = [
     "CONTACT_LEVER",

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from algd_jax.envs.navigation.geometry import Pose
 from algd_jax.envs.navigation.suites import NavigationTask
-from algd_jax.envs.navigation.tasks import draw_goal
 
 __all__ = ["Placement", "constant_start", "random_start"]
 
@@ -16,14 +16,12 @@ _TRIES = 128
 
 class Placement(NamedTuple):
     """Attributes:
-    position: [2] robot origin [m].
-    heading: [] [rad].
-    goal: [] index of the first goal button.
+    pose: the robot's.
+    goal: the first goal.
     failed: [] boolean; every try was rejected and the constant start stands in.
     """
 
-    position: jax.Array
-    heading: jax.Array
+    pose: Pose
     goal: jax.Array
     failed: jax.Array
 
@@ -35,8 +33,10 @@ def constant_start(task: NavigationTask) -> Placement:
     """
     start = task.start
     return Placement(
-        position=jnp.asarray(start.position, jnp.float32),
-        heading=jnp.asarray(start.heading, jnp.float32),
+        pose=Pose(
+            origin=jnp.asarray(start.position, jnp.float32),
+            heading=jnp.asarray(start.heading, jnp.float32),
+        ),
         goal=jnp.asarray(start.goal, jnp.int32),
         failed=jnp.asarray(False),
     )
@@ -55,9 +55,11 @@ def random_start(task: NavigationTask, key: jax.Array) -> Placement:
     accepted = jnp.all(distances >= radii + task.robot.keepout, axis=1)
     found = jnp.any(accepted)
     drawn = Placement(
-        position=tries[jnp.argmax(accepted)],
-        heading=jax.random.uniform(heading_key, maxval=2 * jnp.pi),
-        goal=draw_goal(task.buttons, goal_key),
+        pose=Pose(
+            origin=tries[jnp.argmax(accepted)],
+            heading=jax.random.uniform(heading_key, maxval=2 * jnp.pi),
+        ),
+        goal=task.rules.draw_goal(task, goal_key),
         failed=jnp.asarray(False),
     )
     fallback = constant_start(task)._replace(failed=jnp.asarray(True))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from algd_jax.envs.navigation.geometry import to_body, unit_vector
+from algd_jax.envs.navigation.geometry import Pose, to_body, unit_vector
 
 __all__ = ["POINT", "Footprint", "Robot"]
 
@@ -36,12 +36,16 @@ class Robot:
 
     Attributes:
       build: adds body `robot`, and its actuators to a MuJoCo specification.
+      rest: qpos of the robot standing still at a pose.
+      pose: pose of the robot at a qpos.
       read: its sensors' readings by name, from qpos, qvel and the acceleration qacc.
       footprint: see `Footprint`.
       keepout: radius kept free around the start position [m].
     """
 
     build: Callable[[mujoco.MjSpec], None]
+    rest: Callable[[Pose], jax.Array]
+    pose: Callable[[jax.Array], Pose]
     read: Callable[[jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
     footprint: Footprint
     keepout: float
@@ -106,6 +110,14 @@ def _build_point(spec: mujoco.MjSpec) -> None:
     servo.set_to_velocity(kv=1.0)
 
 
+def _rest_point(pose: Pose) -> jax.Array:
+    return jnp.append(pose.origin, pose.heading)
+
+
+def _pose_point(qpos: jax.Array) -> Pose:
+    return Pose(origin=qpos[:2], heading=qpos[2])
+
+
 def _read_point(qpos: jax.Array, qvel: jax.Array, qacc: jax.Array) -> dict[str, jax.Array]:
     """Sensors at the origin of an upright body that moves in the plane, in body axes."""
     axis = unit_vector(qpos[2])
@@ -120,6 +132,8 @@ def _read_point(qpos: jax.Array, qvel: jax.Array, qacc: jax.Array) -> dict[str, 
 
 POINT = Robot(
     build=_build_point,
+    rest=_rest_point,
+    pose=_pose_point,
     read=_read_point,
     footprint=_POINT_FOOTPRINT,
     keepout=0.4,

@@ -2,77 +2,11 @@
 
 import dataclasses
 
+from algd_jax.envs.navigation.objects import Buttons, Gremlins, Hazards, Start
 from algd_jax.envs.navigation.robots import POINT, Robot
+from algd_jax.envs.navigation.tasks import BUTTON, Rules
 
-__all__ = ["NAVIGATION_TASKS", "Buttons", "Gremlins", "Hazards", "NavigationTask", "Start"]
-
-Points = tuple[tuple[float, float], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Hazards:
-    """Circles on the floor that cost while the robot's origin is inside.
-
-    Attributes:
-      centres: positions (x, y) [m].
-      radius: [m].
-      keepout: radius kept free when other things are placed [m].
-    """
-
-    centres: Points
-    radius: float
-    keepout: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Buttons:
-    """Fixed spheres; one of them is the goal, touching another costs.
-
-    Attributes:
-      centres: positions (x, y) [m].
-      radius: [m].
-      keepout: radius kept free when other things are placed [m].
-      delay: steps after a press in which buttons are invisible and wrong ones free of charge.
-    """
-
-    centres: Points
-    radius: float = 0.1
-    keepout: float = 0.2
-    delay: int = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Gremlins:
-    """Light boxes that circle in phase; touching one costs.
-
-    Attributes:
-      centres: centres (x, y) of their circles [m].
-      yaws: constant orientation of each box [rad].
-      travel: radius of the circle [m].
-      half: half side of the box [m].
-      keepout: radius kept free when other things are placed [m].
-    """
-
-    centres: Points
-    yaws: tuple[float, ...]
-    travel: float
-    half: float = 0.1
-    keepout: float = 0.35
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """The one state in which every episode of a task with a fixed layout starts.
-
-    Attributes:
-      position: robot origin (x, y) [m].
-      heading: [rad].
-      goal: index of the first goal button.
-    """
-
-    position: tuple[float, float]
-    heading: float
-    goal: int
+__all__ = ["NAVIGATION_TASKS", "NavigationTask"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +16,7 @@ class NavigationTask:
     Attributes:
       name: as in `algd_jax.envs.make`.
       robot: row of `robots`.
+      rules: what is rewarded and when, one of `tasks`.
       timestep: physics time step [s]; ten of them make one environment step.
       episode_length: time limit [environment steps].
       cost_limit: allowed sum of costs [cost / episode].
@@ -93,6 +28,7 @@ class NavigationTask:
 
     name: str
     robot: Robot
+    rules: Rules
     timestep: float
     episode_length: int
     cost_limit: float
@@ -107,6 +43,7 @@ class NavigationTask:
 POINT_BUTTON_1 = NavigationTask(
     name="PointButton1",
     robot=POINT,
+    rules=BUTTON,
     timestep=0.006,
     episode_length=400,
     cost_limit=10.0,
@@ -127,6 +64,7 @@ POINT_BUTTON_1 = NavigationTask(
 POINT_BUTTON_2 = NavigationTask(
     name="PointButton2",
     robot=POINT,
+    rules=BUTTON,
     timestep=0.006,
     episode_length=400,
     cost_limit=10.0,

@@ -1,21 +1,82 @@
-"""The Button task: press the goal button, again and again."""
+"""The kinds of task: what is rewarded, when a goal is met, what a lidar sees.
 
-from typing import NamedTuple
+A kind is a record of functions (`Rules`) of a row of `suites` and of the kind's own state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.envs.navigation.suites import Buttons
+from algd_jax.envs.navigation import costs
+from algd_jax.envs.navigation.geometry import Pose
+from algd_jax.envs.navigation.objects import Buttons
+
+if TYPE_CHECKING:  # The rows of `suites` hold `Rules`.
+    from algd_jax.envs.navigation.suites import NavigationTask
 
 __all__ = [
+    "BUTTON",
     "ButtonState",
     "ButtonStep",
+    "Rules",
+    "Sight",
+    "TaskStep",
     "button_step",
     "draw_goal",
     "goal_distance",
     "start_button_task",
 ]
+
+
+class TaskStep(NamedTuple):
+    """What one environment step means to a task.
+
+    Attributes:
+      state: the task's own state afterwards.
+      reward: [].
+      goal_met: [] boolean.
+      costs: [] booleans by name, what the kind itself charges for.
+    """
+
+    state: Any
+    reward: jax.Array
+    goal_met: jax.Array
+    costs: dict[str, jax.Array]
+
+
+class Sight(NamedTuple):
+    """What one lidar looks at.
+
+    Attributes:
+      positions: [K, 2] objects [m].
+      visible: [] boolean; the lidar reads zero where it is false.
+    """
+
+    positions: jax.Array
+    visible: jax.Array | bool = True
+
+
+class Rules(NamedTuple):
+    """A kind of task, as functions.
+
+    Attributes:
+      draw_goal: (row, key) -> goal, the next one, drawn at random.
+      start: (row, goal, origin [2]) -> the task's own state at the start of an episode.
+      step: (row, state, next goal, pose) -> `TaskStep`.
+      sights: (row, state) -> what the kind's own lidars look at, by component name.
+      cost_names: names of the costs of a `TaskStep`.
+    """
+
+    draw_goal: Callable[[NavigationTask, jax.Array], jax.Array]
+    start: Callable[[NavigationTask, jax.Array, jax.Array], Any]
+    step: Callable[[NavigationTask, Any, jax.Array, Pose], TaskStep]
+    sights: Callable[[NavigationTask, Any], dict[str, Sight]]
+    cost_names: tuple[str, ...]
 
 
 @struct.dataclass
@@ -83,3 +144,31 @@ def button_step(
     timer = jnp.where(goal_met, row.delay, jnp.maximum(0, state.timer - 1))
     last_distance = jnp.where(goal_met, goal_distance(row, goal, origin), distance)
     return ButtonStep(ButtonState(goal, timer, last_distance), reward, goal_met, wrong_button)
+
+
+def _button_rules_step(
+    row: NavigationTask, state: ButtonState, next_goal: jax.Array, pose: Pose
+) -> TaskStep:
+    pressed = costs.pressed(row.buttons, row.robot.footprint, pose.origin, pose.heading)
+    outcome = button_step(row.buttons, state, next_goal, pressed, pose.origin)
+    charged = {"cost_buttons": outcome.wrong_button}
+    return TaskStep(outcome.state, outcome.reward, outcome.goal_met, charged)
+
+
+def _button_sights(row: NavigationTask, state: ButtonState) -> dict[str, Sight]:
+    centres = jnp.asarray(row.buttons.centres)
+    # A press hides all buttons for a while, the goal excepted.
+    return {
+        "buttons_lidar": Sight(centres, visible=state.timer == 0),
+        "goal_lidar": Sight(centres[state.goal][None]),
+    }
+
+
+BUTTON = Rules(
+    draw_goal=lambda row, key: draw_goal(row.buttons, key),
+    start=lambda row, goal, origin: start_button_task(row.buttons, goal, origin),
+    step=_button_rules_step,
+    sights=_button_sights,
+    cost_names=("cost_buttons",),
+)
+"""Press the goal button, again and again; other buttons cost."""
