@@ -36,10 +36,9 @@ def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError) as error:
         envs.make("PointButon1")
     message = str(error.value)
-    assert message.startswith(
-        "env: unknown name 'PointButon1'; allowed: PointButton1, PointButton2"
-    )
+    assert message.startswith("env: unknown name 'PointButon1'; allowed: ")
     assert message.endswith("; did you mean 'PointButton1'?")
+    assert all(name in message for name in envs.list_envs())
 
 
 def test_unknown_option_suggests_the_nearest() -> None:
