@@ -113,7 +113,7 @@ class LiveDisplay(Display):
         self._spinner.update(text=Text(f"{self._phase}  {elapsed}"))
         lines: list[RenderableType] = [Text(self._title, style="bold"), self._spinner]
         if self._progress:
-            lines += [_bar(self._progress), _panel(self._progress)]
+            lines += [_bar(self._progress), _panel(self._progress), _best(self._progress)]
         return Group(*lines)
 
 
@@ -158,9 +158,13 @@ def _panel(progress: Progress) -> RenderableType:
         f"return {record['eval_return']:.2f}",
         cost,
         f"lambda {record['lam']:.3f}",
-        f"best feasible {progress.best}",
     )
     return grid
+
+
+def _best(progress: Progress) -> RenderableType:
+    """A line of its own: beside the figures it would not fit in 80 columns."""
+    return Text(f"best feasible return {progress.best}")
 
 
 def _time(seconds: float) -> str:
