@@ -20,8 +20,8 @@ def changed(group, **fields):
     return dataclasses.replace(config, **{group: replaced})
 
 
-def test_the_defaults_are_valid():
-    validate(Config())
+def test_the_defaults_are_accepted():
+    assert validate(Config()) is None
 
 
 @pytest.mark.parametrize(

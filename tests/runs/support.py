@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -87,15 +88,16 @@ def stop_after(epochs: int):
     return lambda: next(answers, True)
 
 
-@pytest.fixture
-def lost_output(monkeypatch):
-    """Standard output is a pipe that nobody reads any more."""
+@contextlib.contextmanager
+def lost_output():
+    """Standard output is a pipe that nobody reads any more.
+
+    Entered inside a test: pytest sets standard output anew between fixtures and test.
+    """
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr("sys.stdout", stream)
+    with open(writer, "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
         yield
-        monkeypatch.undo()
 
 
 def files(folder: Path) -> dict[str, bytes]:

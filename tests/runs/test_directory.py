@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from algd_jax.config import ConfigError
+from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory, write_json
 from tests.runs.support import files, tiny_config
 

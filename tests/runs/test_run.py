@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from algd_jax.agents.update import UpdateMetrics
-from algd_jax.config import ConfigError
+from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import evaluate_run, make_evaluate
