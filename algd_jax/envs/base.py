@@ -20,8 +20,11 @@ class EnvSpec:
       action_low: lowest action, A floats.
       action_high: highest action, A floats. Actions outside the range are clipped.
       episode_length: time limit [environment steps].
-      cost_limit: allowed sum of costs [cost / episode], undiscounted.
+      cost_limit: allowed sum of costs [cost / episode].
       control_period: simulated time of one environment step [s].
+      cost_names: names in `metrics` of the parts of `cost`, if it has several.
+      cost_discount: per step, of the sum that `cost_limit` bounds; 1 is a plain sum.
+      timeout_terminal: whether the original counts running out of time as a terminal state.
     """
 
     name: str
@@ -32,6 +35,9 @@ class EnvSpec:
     episode_length: int
     cost_limit: float
     control_period: float
+    cost_names: tuple[str, ...] = ()
+    cost_discount: float = 1.0
+    timeout_terminal: bool = False
 
 
 class SafetyEnv(Env):
