@@ -1,8 +1,8 @@
-"""Distances and contact points of discs and squares in the plane.
+"""Poses, and distances and contact points of discs and rectangles in the plane.
 
 Everything that Safety-Gym lets a robot touch stands upright, so contacts are planar. All lengths
-are in metres. A rotation is the unit vector (cos, sin) of its angle. Sums are written out instead
-of matrix products: a batch of these functions then becomes one fused loop.
+are in metres. A rotation in the plane is the unit vector (cos, sin) of its angle. Sums are written
+out instead of matrix products: a batch of these functions then becomes one fused loop.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,12 @@ from flax import struct
 __all__ = [
     "Contacts",
     "Pose",
-    "Square",
+    "Rectangle",
     "cross",
-    "disc_square_contact",
+    "disc_rectangle_contact",
     "dot",
-    "point_square_distance",
-    "square_square_contacts",
-    "squares_overlap",
+    "rectangle_rectangle_contacts",
+    "rectangles_overlap",
     "to_body",
     "to_world",
     "unit_vector",
@@ -30,30 +29,41 @@ _APART = 1.0  # m: any positive distance, for contacts of shapes that do not ove
 
 
 class Pose(NamedTuple):
-    """Where a robot is, seen from above.
+    """Where a robot is.
 
     Attributes:
-      origin: [2] body origin in the world [m].
-      heading: [] angle of its x axis, counter-clockwise from world x [rad].
+      position: [3] body origin in the world [m].
+      rotation: [3, 3] its axes, as columns, in the world.
     """
 
-    origin: jax.Array
-    heading: jax.Array
+    position: jax.Array
+    rotation: jax.Array
+
+    @property
+    def origin(self) -> jax.Array:
+        """[2] position in the plane [m]."""
+        return self.position[:2]
+
+    @property
+    def axis(self) -> jax.Array:
+        """[2] unit vector of the body's x axis, seen from above."""
+        # A robot that stands on its side has no heading; any will do.
+        return self.rotation[:2, 0] / jnp.maximum(jnp.linalg.norm(self.rotation[:2, 0]), 1e-6)
 
 
 @struct.dataclass
-class Square:
-    """A square.
+class Rectangle:
+    """A rectangle.
 
     Attributes:
       centre: [2] [m].
-      axis: [2] unit vector along two of its sides.
-      half: [] half the length of a side [m].
+      axis: [2] unit vector of its own x direction.
+      half: [2] half the lengths of its sides along its own x and y [m].
     """
 
     centre: jax.Array
     axis: jax.Array
-    half: float
+    half: jax.Array
 
 
 @struct.dataclass
@@ -97,39 +107,33 @@ def to_world(vector: jax.Array, axis: jax.Array) -> jax.Array:
     return to_body(vector, conjugate)
 
 
-def point_square_distance(point: jax.Array, half: float) -> jax.Array:
-    """Signed distance [...] of points [..., 2], in the square's own frame, to its border."""
-    outside = jnp.abs(point) - half
-    beyond = jnp.maximum(outside, 0.0)
-    return jnp.sqrt(dot(beyond, beyond)) + jnp.minimum(jnp.max(outside, axis=-1), 0.0)
-
-
-def disc_square_contact(square: Square, centre: jax.Array, radius: float) -> Contacts:
-    """The one contact of a square (A) with a disc (B) around centre [2]."""
-    local = to_body(centre - square.centre, square.axis)
-    gap = local - jnp.clip(local, -square.half, square.half)
+def disc_rectangle_contact(rectangle: Rectangle, centre: jax.Array, radius: float) -> Contacts:
+    """The one contact of a rectangle (A) with a disc (B) around centre [2]."""
+    half = rectangle.half
+    local = to_body(centre - rectangle.centre, rectangle.axis)
+    gap = local - jnp.clip(local, -half, half)
     length = jnp.sqrt(dot(gap, gap) + 1e-20)
-    # A disc whose centre is inside the square leaves through the nearest side.
-    depth = square.half - jnp.abs(local)
+    # A disc whose centre is inside the rectangle leaves through the nearest side.
+    depth = half - jnp.abs(local)
     least = jnp.min(depth)
     inside = least > 0
     side = jnp.where(depth == least, jnp.sign(local), 0.0)
-    normal = to_world(jnp.where(inside, side, gap / length), square.axis)
+    normal = to_world(jnp.where(inside, side, gap / length), rectangle.axis)
     distance = jnp.where(inside, -least, length) - radius
     position = centre - normal * (radius + 0.5 * distance)
     return Contacts(distance[None], position[None], normal[None])
 
 
-def squares_overlap(a: Square, b: Square) -> jax.Array:
-    """Whether two squares share a point: no side of either separates them."""
+def rectangles_overlap(a: Rectangle, b: Rectangle) -> jax.Array:
+    """Whether two rectangles share a point: no side of either separates them."""
     return jnp.maximum(jnp.max(_gaps(a, b)), jnp.max(_gaps(b, a))) <= 0
 
 
-def square_square_contacts(a: Square, b: Square) -> Contacts:
-    """The two contacts of a square (A) with a square (B).
+def rectangle_rectangle_contacts(a: Rectangle, b: Rectangle) -> Contacts:
+    """The two contacts of a rectangle (A) with a rectangle (B).
 
-    The side with the widest gap separates the squares best. The side that the other square turns
-    to it is cut to its length; the two ends of what remains are the contacts.
+    The side with the widest gap separates the two best. The side that the other one turns to it is
+    cut to its length; the two ends of what remains are the contacts.
     """
     gap_a, gap_b = jnp.max(_gaps(a, b)), jnp.max(_gaps(b, a))
     a_first = gap_a >= gap_b
@@ -144,35 +148,39 @@ def square_square_contacts(a: Square, b: Square) -> Contacts:
     )
 
 
-def _gaps(square: Square, other: Square) -> jax.Array:
-    """Gaps [2] between two squares along the two axes of the first."""
-    local = to_body(other.centre - square.centre, square.axis)
-    turn = to_body(other.axis, square.axis)
-    reach = other.half * (jnp.abs(turn[0]) + jnp.abs(turn[1]))
-    return jnp.abs(local) - square.half - reach
+def _gaps(rectangle: Rectangle, other: Rectangle) -> jax.Array:
+    """Gaps [2] between two rectangles along the two axes of the first."""
+    local = to_body(other.centre - rectangle.centre, rectangle.axis)
+    turn = jnp.abs(to_body(other.axis, rectangle.axis))
+    reach = turn * other.half[0] + turn[::-1] * other.half[1]
+    return jnp.abs(local) - rectangle.half - reach
 
 
-def _clipped_side(square: Square, other: Square) -> Contacts:
-    """Ends of the other square's facing side, cut to the length of this square's best side."""
+def _clipped_side(rectangle: Rectangle, other: Rectangle) -> Contacts:
+    """Ends of the other one's facing side, cut to the length of this rectangle's best side."""
     # Turn by quarters until the best side is the one towards +x.
-    local = to_body(other.centre - square.centre, square.axis)
-    along_x = jnp.abs(local[0]) >= jnp.abs(local[1])
+    local = to_body(other.centre - rectangle.centre, rectangle.axis)
+    gaps = _gaps(rectangle, other)
+    along_x = gaps[0] >= gaps[1]
     facing = jnp.where(along_x, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]))
-    facing = facing * jnp.sign(dot(facing, local))
-    normal = to_world(facing, square.axis)
-    local, turn = to_body(other.centre - square.centre, normal), to_body(other.axis, normal)
-    # Of the other square's four sides, the one whose outward normal points most towards -x.
+    facing = facing * jnp.where(dot(facing, local) < 0, -1.0, 1.0)
+    normal = to_world(facing, rectangle.axis)
+    depth, breadth = jnp.where(along_x, rectangle.half, rectangle.half[::-1])
+    local, turn = to_body(other.centre - rectangle.centre, normal), to_body(other.axis, normal)
+    # Of the other one's four sides, the one whose outward normal points most towards -x.
     quarter = jnp.stack([-turn[1], turn[0]])
-    outward = jnp.where(jnp.abs(turn[0]) >= jnp.abs(quarter[0]), turn, quarter)
+    by_x = jnp.abs(turn[0]) >= jnp.abs(quarter[0])
+    outward = jnp.where(by_x, turn, quarter)
     outward = -outward * jnp.sign(outward[0])
-    middle = local + other.half * outward
-    along = other.half * jnp.stack([-outward[1], outward[0]])
-    # Cut middle + s * along, s in [-1, 1], to |y| <= half.
+    distance_out, side_half = jnp.where(by_x, other.half, other.half[::-1])
+    middle = local + distance_out * outward
+    along = side_half * jnp.stack([-outward[1], outward[0]])
+    # Cut middle + s * along, s in [-1, 1], to the breadth of the best side.
     slope = jnp.where(jnp.abs(along[1]) < 1e-9, 1e-9, along[1])
-    bounds = (jnp.array([-1.0, 1.0]) * square.half - middle[1]) / slope
+    bounds = (jnp.array([-1.0, 1.0]) * breadth - middle[1]) / slope
     ends = jnp.clip(jnp.array([-1.0, 1.0]), jnp.min(bounds), jnp.max(bounds))
     points = middle + ends[:, None] * along
-    distance = points[:, 0] - square.half
+    distance = points[:, 0] - depth
     half_way = points - 0.5 * distance[:, None] * jnp.array([1.0, 0.0])
-    position = square.centre + to_world(half_way, normal)
+    position = rectangle.centre + to_world(half_way, normal)
     return Contacts(distance, position, jnp.stack([normal, normal]))

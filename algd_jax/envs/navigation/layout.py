@@ -1,74 +1,264 @@
-"""Where an episode starts."""
+"""Where things stand when an episode starts, and where the next goal appears."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
-from algd_jax.envs.navigation.geometry import Pose
-from algd_jax.envs.navigation.suites import NavigationTask
+from algd_jax.envs.navigation.objects import Area, Places, count, fixed
+from algd_jax.errors import ConfigError
 
-__all__ = ["Placement", "constant_start", "random_start"]
+if TYPE_CHECKING:
+    from algd_jax.envs.navigation.suites import NavigationTask
 
-_TRIES = 128
+__all__ = [
+    "Layout",
+    "Placement",
+    "check_room",
+    "constant_placement",
+    "draw_goal_position",
+    "random_placement",
+]
+
+_TRIES = 100
+"""Draws for each thing, as in the original, before the whole layout starts again."""
+_RESTARTS = 50
+_DENSEST_PACKING = math.pi / math.sqrt(12)  # Share of the plane that equal discs can cover.
+
+
+@struct.dataclass
+class Layout:
+    """What does not move in an episode: positions [K, 2] [m], K = 0 where there are none."""
+
+    hazards: jax.Array
+    buttons: jax.Array
+    pillars: jax.Array
 
 
 class Placement(NamedTuple):
-    """Attributes:
-    pose: the robot's.
-    goal: the first goal.
-    failed: [] boolean; every try was rejected and the constant start stands in.
+    """The start of an episode.
+
+    Attributes:
+      origin: [2] of the robot [m].
+      heading: [] of the robot [rad].
+      layout: see `Layout`.
+      movables: [K, 2] positions [m].
+      yaws: [K] of the movable things [rad].
+      failed: [] boolean; no place was found for everything, and things overlap.
     """
 
-    pose: Pose
-    goal: jax.Array
+    origin: jax.Array
+    heading: jax.Array
+    layout: Layout
+    movables: jax.Array
+    yaws: jax.Array
     failed: jax.Array
 
 
-def constant_start(task: NavigationTask) -> Placement:
+class _Item(NamedTuple):
+    """One thing to place.
+
+    Attributes:
+      kind: what it is.
+      keepout: radius that it keeps free [m].
+      area: in which its centre lies.
+      place: its fixed position, if it has one.
+    """
+
+    kind: str
+    keepout: float
+    area: Area
+    place: tuple[float, float] | None
+
+
+def constant_placement(task: NavigationTask) -> Placement:
     """The one start of the accelerated Safety-Gym.
 
     Its layout generator is seeded with zero at every reset, so every episode starts alike.
     """
-    start = task.start
+    if task.start is None:
+        raise ConfigError(f"{task.name}: start: a task without one draws every layout")
+    fixed_places = {
+        item.kind: [other.place for other in _items(task) if other.kind == item.kind]
+        for item in _items(task)
+    }
     return Placement(
-        pose=Pose(
-            origin=jnp.asarray(start.position, jnp.float32),
-            heading=jnp.asarray(start.heading, jnp.float32),
+        origin=jnp.asarray(task.start.position, jnp.float32),
+        heading=jnp.asarray(task.start.heading, jnp.float32),
+        layout=Layout(
+            *(_points(fixed_places.get(kind, [])) for kind in ("hazards", "buttons", "pillars"))
         ),
-        goal=jnp.asarray(start.goal, jnp.int32),
+        movables=_points(fixed_places.get("movables", [])),
+        yaws=_yaws(task, jax.random.key(0)),
         failed=jnp.asarray(False),
     )
 
 
-def random_start(task: NavigationTask, key: jax.Array) -> Placement:
-    """A start drawn uniformly, clear of everything by the sum of the two keepouts.
+def random_placement(task: NavigationTask, key: jax.Array) -> Placement:
+    """Everything that has no fixed place drawn uniformly, apart by the sum of two keepouts."""
+    place_key, heading_key, yaw_key = jax.random.split(key, 3)
+    # What is fixed comes first, so that everything drawn keeps clear of it.
+    items = sorted(_items(task), key=lambda item: item.place is None)
+    positions, failed = _place(items, place_key)
+
+    def of_kind(kind: str) -> jax.Array:
+        return positions[np.array([item.kind == kind for item in items])]
+
+    return Placement(
+        origin=of_kind("robot")[0],
+        heading=jax.random.uniform(heading_key, maxval=2 * jnp.pi),
+        layout=Layout(*(of_kind(kind) for kind in ("hazards", "buttons", "pillars"))),
+        movables=of_kind("movables"),
+        yaws=_yaws(task, yaw_key),
+        failed=failed,
+    )
+
+
+def draw_goal_position(
+    task: NavigationTask, key: jax.Array, origin: jax.Array, layout: Layout, movables: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """A goal [2] clear of everything as it stands now, and whether [] one was found.
 
     All tries are drawn at once and the first good one is taken, so the time is fixed.
     """
-    position_key, heading_key, goal_key = jax.random.split(key, 3)
-    reach = task.extent - task.robot.keepout
-    tries = jax.random.uniform(position_key, (_TRIES, 2), minval=-reach, maxval=reach)
-    centres, radii = _keepouts(task)
-    distances = jnp.linalg.norm(tries[:, None] - centres, axis=-1)
-    accepted = jnp.all(distances >= radii + task.robot.keepout, axis=1)
-    found = jnp.any(accepted)
-    drawn = Placement(
-        pose=Pose(
-            origin=tries[jnp.argmax(accepted)],
-            heading=jax.random.uniform(heading_key, maxval=2 * jnp.pi),
-        ),
-        goal=task.rules.draw_goal(task, goal_key),
-        failed=jnp.asarray(False),
+    if task.goal is None:
+        raise ConfigError(f"{task.name}: goal: this kind of task needs one")
+    items = [item for item in _items(task) if item.kind != "goal"]
+    keepouts = np.array([item.keepout for item in _by_kind(items)])
+    others = jnp.concatenate(
+        [origin[None], layout.buttons, layout.hazards, layout.pillars, movables]
     )
-    fallback = constant_start(task)._replace(failed=jnp.asarray(True))
-    return jax.tree.map(lambda new, old: jnp.where(found, new, old), drawn, fallback)
+    area = _shrink(task.goal.area or _extent(task), task.goal.keepout)
+    tries = _draw(key, area)
+    clear = jnp.linalg.norm(tries[:, None] - others, axis=-1) >= keepouts + task.goal.keepout
+    accepted = jnp.all(clear, axis=1)
+    return tries[jnp.argmax(accepted)], jnp.any(accepted)
 
 
-def _keepouts(task: NavigationTask) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [K, 2] and keepout radii [K] of everything that stands in the arena."""
-    kinds = [kind for kind in (task.buttons, task.hazards, task.gremlins) if kind is not None]
-    centres = [np.asarray(kind.centres) for kind in kinds]
-    radii = [np.full(len(kind.centres), kind.keepout) for kind in kinds]
-    return np.concatenate(centres), np.concatenate(radii)
+def check_room(task: NavigationTask) -> None:
+    """Raises ConfigError if things cannot fit into the arena."""
+    items = _items(task)
+    for item in items:
+        x_min, y_min, x_max, y_max = item.area
+        if item.place is None and (x_min > x_max or y_min > y_max):
+            raise ConfigError(
+                f"{task.name}: {item.kind}: keepout {item.keepout:g} leaves no place within "
+                f"extent {task.extent:g}"
+            )
+    drawn = [item for item in items if item.place is None]
+    covered = sum(math.pi * item.keepout**2 for item in drawn)
+    # Discs may stick out of the extent by what they are shrunk less than their own radius: never.
+    room = _DENSEST_PACKING * (2 * task.extent) ** 2
+    if covered > room:
+        raise ConfigError(
+            f"{task.name}: {len(drawn)} things keep {covered:.2f} m^2 free, "
+            f"extent {task.extent:g} has room for {room:.2f} m^2"
+        )
+
+
+def _items(task: NavigationTask) -> list[_Item]:
+    """Everything that takes part in the placement, in Safety-Gymnasium's order."""
+    items = [_item("robot", task.robot_keepout, task.robot_area or _extent(task), task.robot_place)]
+    if task.buttons is not None:
+        items += _group(task, "buttons", task.buttons.places, task.buttons.keepout)
+    if task.goal is not None:
+        area = task.goal.area or _extent(task)
+        items.append(_item("goal", task.goal.keepout, area, None))
+    if task.hazards is not None:
+        items += _group(task, "hazards", task.hazards.places, task.hazards.keepout)
+    if task.pillars is not None:
+        items += _group(task, "pillars", task.pillars.places, task.pillars.keepout)
+    if task.movables is not None:
+        items += _group(task, "movables", task.movables.places, task.movables.keepout)
+    return items
+
+
+def _by_kind(items: list[_Item]) -> list[_Item]:
+    """In the order in which `draw_goal_position` lists positions."""
+    kinds = ("robot", "buttons", "hazards", "pillars", "movables")
+    return [item for kind in kinds for item in items if item.kind == kind]
+
+
+def _group(task: NavigationTask, kind: str, places: Places, keepout: float) -> list[_Item]:
+    where = fixed(places) or [None] * count(places)
+    return [_item(kind, keepout, _extent(task), place) for place in where]
+
+
+def _item(
+    kind: str, keepout: float, area: Area, place: tuple[float, float] | None
+) -> _Item:
+    return _Item(kind, keepout, _shrink(area, keepout), place)
+
+
+def _extent(task: NavigationTask) -> Area:
+    return (-task.extent, -task.extent, task.extent, task.extent)
+
+
+def _shrink(area: Area, margin: float) -> Area:
+    x_min, y_min, x_max, y_max = area
+    return (x_min + margin, y_min + margin, x_max - margin, y_max - margin)
+
+
+def _points(places: list) -> jax.Array:
+    return jnp.asarray(places, jnp.float32).reshape(-1, 2)
+
+
+def _yaws(task: NavigationTask, key: jax.Array) -> jax.Array:
+    if task.movables is None:
+        return jnp.zeros(0)
+    if task.movables.yaws is not None:
+        return jnp.asarray(task.movables.yaws, jnp.float32)
+    return jax.random.uniform(key, (count(task.movables.places),), maxval=2 * jnp.pi)
+
+
+def _draw(key: jax.Array, area: Area | jax.Array) -> jax.Array:
+    """Positions [T, 2], uniform in an area."""
+    bounds = jnp.asarray(area)
+    return jax.random.uniform(key, (_TRIES, 2), minval=bounds[:2], maxval=bounds[2:])
+
+
+def _place(items: list[_Item], key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Positions [I, 2] of all items by rejection sampling, and whether [] it failed.
+
+    As in the original one thing after the other is drawn until it is clear of those before; where
+    none of the tries is, the whole layout starts again. The number of restarts is bounded.
+    """
+    keepouts = jnp.array([item.keepout for item in items])
+    areas = jnp.array([item.area for item in items])
+    is_fixed = jnp.array([item.place is not None for item in items])
+    places = jnp.array([item.place or (0.0, 0.0) for item in items])
+    index = jnp.arange(len(items))
+
+    def attempt(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def place_one(
+            positions: jax.Array, one: tuple[jax.Array, jax.Array]
+        ) -> tuple[jax.Array, jax.Array]:
+            i, key = one
+            tries = _draw(key, areas[i])
+            apart = jnp.linalg.norm(tries[:, None] - positions, axis=-1)
+            clear = (apart >= keepouts + keepouts[i]) | (index >= i)
+            accepted = jnp.all(clear, axis=1)
+            chosen = jnp.where(is_fixed[i], places[i], tries[jnp.argmax(accepted)])
+            return positions.at[i].set(chosen), is_fixed[i] | jnp.any(accepted)
+
+        keys = jax.random.split(key, len(items))
+        positions, placed = jax.lax.scan(place_one, places, (index, keys))
+        return positions, ~jnp.all(placed)
+
+    def again(state: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> tuple:
+        restart, key, _, _ = state
+        key, attempt_key = jax.random.split(key)
+        return (restart + 1, key, *attempt(attempt_key))
+
+    def unfinished(state: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        restart, _, _, failed = state
+        return failed & (restart < _RESTARTS)
+
+    start = (jnp.int32(0), key, places, jnp.asarray(True))
+    _, _, positions, failed = jax.lax.while_loop(unfinished, again, start)
+    return positions, failed

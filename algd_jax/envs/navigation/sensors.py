@@ -31,9 +31,7 @@ def pseudo_lidar(targets: jax.Array, lidar_range: float) -> jax.Array:
     return strength[:, None] * jnp.clip(1.5 - jnp.abs(apart), 0.0, 1.0)
 
 
-def flatten(components: Mapping[str, jax.Array]) -> jax.Array:
-    """One vector [O] of all components, in the alphabetical order of their names.
-
-    This is the order of the accelerated Safety-Gym.
-    """
-    return jnp.concatenate([components[name] for name in sorted(components)])
+def flatten(components: Mapping[str, jax.Array], alphabetical: bool) -> jax.Array:
+    """One vector [O] of all components, in alphabetical order of their names or as they come."""
+    names = sorted(components) if alphabetical else components
+    return jnp.concatenate([components[name] for name in names])

@@ -1,0 +1,465 @@
+"""Contacts of the robot with floor, obstacles and movable things, as constraint rows.
+
+Every contact of MuJoCo's `condim 6` pushes along the ten edges of its friction pyramid: the normal
+leaning by the friction coefficient towards two tangents, a twist and two rolls, forwards and back.
+On the floor all ten are kept. Twist and rolls hardly lean (5e-3 and 1e-4 m), so that elsewhere
+those six edges are one row of six-fold weight along the normal.
+
+Buttons are spheres, and a pillar acts like one at the height of whatever touches it. What can be
+pushed stands upright, so that its outline and the robot's meet in the plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from algd_jax.envs.navigation.constraints import (
+    FRICTION,
+    Rows,
+    contact_impedance,
+    pyramid_weight,
+    reference_acceleration,
+)
+from algd_jax.envs.navigation.geometry import (
+    Contacts,
+    Pose,
+    Rectangle,
+    cross,
+    disc_rectangle_contact,
+    rectangle_rectangle_contacts,
+    rectangles_overlap,
+    to_world,
+)
+
+__all__ = [
+    "Part",
+    "Pushed",
+    "Touches",
+    "box_touches",
+    "deepest",
+    "floor_rows",
+    "obstacle_rows",
+    "parts_of",
+    "push_rows",
+    "sphere_touches",
+    "stop_rows",
+    "touched_boxes",
+    "touched_spheres",
+]
+
+_TORSION, _ROLLING = 0.005, 0.0001  # m, of geoms on the floor.
+_UPRIGHT_EDGES = 6.0  # Edges of a pyramid that do not lean sideways.
+_GRAZING = 0.001  # m: heights that overlap by less do not touch.
+
+Jacobian = Callable[[jax.Array, jax.Array], jax.Array]
+"""(point [3], body id []) -> [n, 3] velocity of the point per generalised velocity."""
+
+
+class Part(NamedTuple):
+    """A geom of the robot, in the robot's frame.
+
+    Attributes:
+      body: id of the body it belongs to.
+      is_box: or else a cylinder along x, or a sphere, which is as good as a short cylinder.
+      centre: (x, y, z) [m].
+      half: (x, y, z) half extents [m].
+      inverse_mass: mean inverse mass of its body [1/kg].
+    """
+
+    body: int
+    is_box: bool
+    centre: tuple[float, float, float]
+    half: tuple[float, float, float]
+    inverse_mass: float
+
+    @property
+    def is_sphere(self) -> bool:
+        return not self.is_box and self.half[0] == 0.0
+
+
+def parts_of(model: mujoco.MjModel) -> tuple[Part, ...]:
+    """All geoms of a compiled robot; its wheels turn about their own axes only."""
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    origin = data.body("robot").xpos
+    parts = []
+    for i in range(model.ngeom):
+        kind, size, body = model.geom_type[i], model.geom_size[i], model.geom_bodyid[i]
+        half = {
+            mujoco.mjtGeom.mjGEOM_BOX: tuple(size),
+            mujoco.mjtGeom.mjGEOM_CYLINDER: (size[1], size[0], size[0]),
+            mujoco.mjtGeom.mjGEOM_SPHERE: (0.0, size[0], size[0]),
+        }[mujoco.mjtGeom(kind)]
+        parts.append(
+            Part(
+                body=int(body),
+                is_box=kind == mujoco.mjtGeom.mjGEOM_BOX,
+                centre=tuple(map(float, data.geom_xpos[i] - origin)),
+                half=tuple(map(float, half)),
+                inverse_mass=float(model.body_invweight0[body, 0]),
+            )
+        )
+    return tuple(parts)
+
+
+class Touches(NamedTuple):
+    """K contacts of the robot in space.
+
+    Attributes:
+      distance: [K] signed distance [m].
+      position: [K, 3] [m].
+      normal: [K, 3] unit vector towards the robot.
+      body: [K] id of the robot's body.
+      inverse_mass: [K] of both bodies together [1/kg].
+      copies: [K] contacts that MuJoCo has for each.
+    """
+
+    distance: jax.Array
+    position: jax.Array
+    normal: jax.Array
+    body: jax.Array
+    inverse_mass: jax.Array
+    copies: jax.Array
+
+
+def deepest(touches: Touches, size: int) -> Touches:
+    """The `size` contacts with the least distance; more than a few never touch at a time."""
+    if len(touches.copies) <= size:
+        return touches
+    chosen = jax.lax.top_k(-touches.distance, size)[1]
+    return jax.tree.map(lambda leaf: leaf[chosen], touches)
+
+
+def sphere_touches(
+    parts: tuple[Part, ...],
+    pose: Pose,
+    centres: jax.Array,
+    radius: float,
+    height: float | None,
+) -> Touches:
+    """Contacts of fixed spheres over [Q, 2] with all parts of the robot.
+
+    Args:
+      parts: of the robot.
+      pose: the robot's.
+      centres: [Q, 2] [m].
+      radius: [m].
+      height: of the centres [m]; None for upright cylinders, which are touched at any height.
+    """
+    distance, normal = jax.vmap(
+        lambda centre: _sphere_gaps(parts, pose, centre, radius, height)
+    )(centres)
+    distance, normal = distance.ravel(), normal.reshape(-1, 3)
+    on_sphere = _raised(parts, pose, centres, height).reshape(-1, 3)
+    spheres = len(centres)
+    return Touches(
+        distance=distance,
+        position=on_sphere + normal * (radius + 0.5 * distance)[:, None],
+        normal=normal,
+        body=jnp.tile(jnp.array([part.body for part in parts]), spheres),
+        inverse_mass=jnp.tile(jnp.array([part.inverse_mass for part in parts]), spheres),
+        copies=jnp.ones(spheres * len(parts)),
+    )
+
+
+def touched_spheres(
+    parts: tuple[Part, ...], pose: Pose, centres: jax.Array, radius: float, height: float | None
+) -> jax.Array:
+    """Which spheres over [K, 2] the robot touches: [K] boolean; arguments of `sphere_touches`."""
+
+    def one(centre: jax.Array) -> jax.Array:
+        return jnp.min(_sphere_gaps(parts, pose, centre, radius, height)[0]) <= 0
+
+    return jax.vmap(one)(centres)
+
+
+def _raised(
+    parts: tuple[Part, ...], pose: Pose, centres: jax.Array, height: float | None
+) -> jax.Array:
+    """Centres [Q, P, 3] of spheres over [Q, 2] as each of P parts meets them."""
+    if height is None:
+        levels = jnp.array([part.centre for part in parts]) @ pose.rotation[2] + pose.position[2]
+    else:
+        levels = jnp.full(len(parts), height)
+    flat = jnp.broadcast_to(centres[:, None], (len(centres), len(parts), 2))
+    tall = jnp.broadcast_to(levels[None, :, None], (len(centres), len(parts), 1))
+    return jnp.concatenate([flat, tall], axis=-1)
+
+
+def _sphere_gaps(
+    parts: tuple[Part, ...], pose: Pose, centre: jax.Array, radius: float, height: float | None
+) -> tuple[jax.Array, jax.Array]:
+    """Distances [P] and normals [P, 3] from one sphere over [2] to all parts."""
+    raised = _raised(parts, pose, centre[None], height)[0]
+    centres = jnp.array([part.centre for part in parts])
+    half = jnp.array([part.half for part in parts])
+    local = (raised - pose.position) @ pose.rotation - centres
+    boxed = jnp.clip(local, -half, half)
+    across = jnp.linalg.norm(local[:, 1:], axis=1, keepdims=True)
+    scale = jnp.minimum(1.0, half[:, 1:2] / jnp.maximum(across, 1e-9))
+    rounded = jnp.concatenate([boxed[:, :1], scale * local[:, 1:]], axis=1)
+    # A sphere's nearest point lies towards the other one in all three directions.
+    reach = jnp.linalg.norm(local, axis=1, keepdims=True)
+    round_all = local * jnp.minimum(1.0, half[:, 1:2] / jnp.maximum(reach, 1e-9))
+    is_box = np.array([part.is_box for part in parts])[:, None]
+    is_sphere = np.array([part.is_sphere for part in parts])[:, None]
+    nearest = jnp.where(is_box, boxed, jnp.where(is_sphere, round_all, rounded))
+    gap = nearest - local
+    length = jnp.sqrt(jnp.sum(gap**2, axis=1) + 1e-20)
+    return length - radius, (gap / length[:, None]) @ pose.rotation.T
+
+
+def obstacle_rows(touches: Touches, jacobian: Jacobian, velocity: jax.Array) -> Rows:
+    """Rows of contacts with what does not move; velocity [n] of the system."""
+    linear = jax.vmap(jacobian)(touches.position, touches.body)  # [K, n, 3]
+    normal, *tangents = _frame(touches.normal)
+    along = _components(linear, normal)
+    leans = [_components(linear, tangent) for tangent in tangents]
+    return _pyramid_rows(touches, along, leans, velocity)
+
+
+def _frame(normal: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The normals [K, 3], horizontal tangents, and the tangents across both."""
+    sideways = jnp.stack([-normal[:, 1], normal[:, 0], jnp.zeros(len(normal))], axis=1)
+    sideways = sideways / jnp.maximum(jnp.linalg.norm(sideways, axis=1, keepdims=True), 1e-6)
+    return normal, sideways, jnp.cross(normal, sideways)
+
+
+def _components(linear: jax.Array, direction: jax.Array) -> jax.Array:
+    """[K, n] components of Jacobians [K, n, 3] along directions [K, 3]."""
+    return jnp.sum(linear * direction[:, None], axis=-1)
+
+
+def _pyramid_rows(
+    touches: Touches, along: jax.Array, leans: list[jax.Array], velocity: jax.Array
+) -> Rows:
+    """One row along the normal and two for each tangent.
+
+    Args:
+      touches: K contacts.
+      along: [K, n] Jacobian along the normals.
+      leans: the same along the tangents; those in which nothing can move may be missing.
+      velocity: [n].
+    """
+    edges = [along]
+    for lean in leans:
+        edges += [along + FRICTION * lean, along - FRICTION * lean]
+    matrix = jnp.concatenate(edges)
+    edge = pyramid_weight(touches.distance, touches.inverse_mass) * touches.copies
+    # Edges that lean where nothing can move are as upright as the rest.
+    upright = _UPRIGHT_EDGES + 2.0 * (2 - len(leans))
+    distance = jnp.tile(touches.distance, len(edges))
+    return Rows(
+        jacobian=matrix,
+        reference=reference_acceleration(distance, matrix @ velocity, contact_impedance(distance)),
+        weight=jnp.concatenate([upright * edge, *[edge] * (len(edges) - 1)]),
+    )
+
+
+class Pushed(NamedTuple):
+    """A movable body in the system.
+
+    Attributes:
+      origin: [2] its centre [m].
+      planar: [3, n] from the system's velocities to its own (x, y, yaw).
+      inverse_mass: [1/kg].
+    """
+
+    origin: jax.Array
+    planar: jax.Array
+    inverse_mass: float
+
+    def linear(self, position: jax.Array) -> jax.Array:
+        """[K, n, 2] Jacobians of points [K, 2] fixed to the body."""
+        lever = position - self.origin
+        x = self.planar[0] - lever[:, 1:] * self.planar[2]
+        y = self.planar[1] + lever[:, :1] * self.planar[2]
+        return jnp.stack([x, y], axis=-1)
+
+
+def box_touches(
+    parts: tuple[Part, ...],
+    pose: Pose,
+    boxes: Rectangle,
+    span: tuple[float, float],
+    upright: bool,
+) -> Touches:
+    """Contacts of upright boxes (leaves [Q, …]) with all parts of the robot at their height.
+
+    Args:
+      parts: of the robot.
+      pose: the robot's.
+      boxes: seen from above.
+      span: heights between which the boxes reach [m].
+      upright: whether the robot cannot tilt; what touches along an upright edge then needs no
+        contact at both ends of it, as MuJoCo has.
+    """
+    parts = _within(parts, span)
+    outlines = [_outline_contacts(part, pose, boxes, span) for part in parts]
+    sizes = [len(contacts.distance) for contacts in outlines]
+    contacts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outlines)
+    owner = np.repeat(np.arange(len(parts)), sizes)
+    centre = np.array([part.centre for part in parts])[owner]
+    half_height = np.array([0.0 if part.is_sphere else part.half[2] for part in parts])[owner]
+    level = centre @ pose.rotation[2] + pose.position[2]
+    low = jnp.maximum(level - half_height, span[0])
+    high = jnp.minimum(level + half_height, span[1])
+    ends = [0.5 * (low + high)] if upright else [low, high]
+    # A sphere touches once, everything else along an edge with two ends.
+    copies = np.array([1.0 if part.is_sphere else 2.0 for part in parts])[owner] / len(ends)
+    times = len(ends)
+    flat = jnp.tile(contacts.position, (times, 1))
+    normal = jnp.pad(jnp.tile(contacts.normal, (times, 1)), ((0, 0), (0, 1)))
+    return Touches(
+        distance=jnp.tile(contacts.distance, times),
+        position=jnp.concatenate([flat, jnp.concatenate(ends)[:, None]], axis=1),
+        normal=normal,
+        body=jnp.tile(jnp.array([part.body for part in parts])[owner], times),
+        inverse_mass=jnp.tile(jnp.array([part.inverse_mass for part in parts])[owner], times),
+        copies=jnp.tile(jnp.asarray(copies), times),
+    )
+
+
+def _within(parts: tuple[Part, ...], span: tuple[float, float]) -> tuple[Part, ...]:
+    """The parts that a level robot on the floor has between two heights."""
+    lowest = min(part.centre[2] - part.half[2] for part in parts)
+    return tuple(
+        part
+        for part in parts
+        if part.centre[2] + part.half[2] - lowest > span[0] + _GRAZING
+        and part.centre[2] - part.half[2] - lowest < span[1] - _GRAZING
+    )
+
+
+def _outline_contacts(
+    part: Part, pose: Pose, boxes: Rectangle, span: tuple[float, float]
+) -> Contacts:
+    """Contacts [K] in the plane of boxes (leaves [Q, …]) with one part."""
+    if part.is_sphere:
+        centre = _from_above(pose, part)
+        found = jax.vmap(lambda box: disc_rectangle_contact(box, centre, part.half[1]))(boxes)
+    else:
+        plate = _plate(pose, part)
+        found = jax.vmap(lambda box: rectangle_rectangle_contacts(box, plate))(boxes)
+    overhead = _height_between(part, pose, boxes, span)[:, None]
+    found = found.replace(distance=jnp.maximum(found.distance, overhead))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+
+
+def _height_between(
+    part: Part, pose: Pose, boxes: Rectangle, span: tuple[float, float]
+) -> jax.Array:
+    """How far boxes [K] are above or below a part of a robot that tilts, negative if neither."""
+    offset = jnp.pad(boxes.centre, ((0, 0), (0, 1)), constant_values=0.5 * (span[0] + span[1]))
+    level = (offset - pose.position) @ pose.rotation[:, 2]
+    return jnp.abs(level - part.centre[2]) - part.half[2] - 0.5 * (span[1] - span[0])
+
+
+def _from_above(pose: Pose, part: Part) -> jax.Array:
+    """World position [2] of a part's centre."""
+    return pose.origin + to_world(jnp.asarray(part.centre[:2]), pose.axis)
+
+
+def _plate(pose: Pose, part: Part) -> Rectangle:
+    """Outline of a box or a wheel in the world."""
+    return Rectangle(_from_above(pose, part), pose.axis, jnp.asarray(part.half[:2]))
+
+
+def touched_boxes(
+    parts: tuple[Part, ...], pose: Pose, boxes: Rectangle, span: tuple[float, float]
+) -> jax.Array:
+    """Which boxes (leaves [K, …]) the robot touches: [K] boolean; arguments of `box_touches`."""
+    touches = [
+        (_height_between(part, pose, boxes, span) <= 0) & _overlaps(part, pose, boxes)
+        for part in _within(parts, span)
+    ]
+    return jnp.any(jnp.stack(touches), axis=0)
+
+
+def _overlaps(part: Part, pose: Pose, boxes: Rectangle) -> jax.Array:
+    """Which boxes (leaves [K, …]) a part touches, seen from above: [K] boolean."""
+    if part.is_sphere:
+        centre = _from_above(pose, part)
+        contact = jax.vmap(lambda box: disc_rectangle_contact(box, centre, part.half[1]))(boxes)
+        return contact.distance[:, 0] <= 0
+    plate = _plate(pose, part)
+    return jax.vmap(lambda box: rectangles_overlap(box, plate))(boxes)
+
+
+def push_rows(
+    touches: Touches, jacobian: Jacobian, pushed: Pushed, velocity: jax.Array, upright: bool
+) -> Rows:
+    """Rows of contacts between the robot and a movable body."""
+    linear = jax.vmap(jacobian)(touches.position, touches.body)
+    yielding = pushed.linear(touches.position[:, :2])
+    relative = linear - jnp.pad(yielding, ((0, 0), (0, 0), (0, 1)))
+    normal, sideways, upwards = _frame(touches.normal)
+    tangents = [sideways] if upright else [sideways, upwards]
+    touches = touches._replace(inverse_mass=touches.inverse_mass + pushed.inverse_mass)
+    along = _components(relative, normal)
+    leans = [_components(relative, tangent) for tangent in tangents]
+    return _pyramid_rows(touches, along, leans, velocity)
+
+
+def stop_rows(
+    boxes: Rectangle, centres: jax.Array, radius: float, pushed: Pushed, velocity: jax.Array
+) -> Rows:
+    """Rows of a movable body's boxes (leaves [Q, …]) against fixed upright cylinders."""
+
+    def against(centre: jax.Array) -> Contacts:
+        found = jax.vmap(lambda box: disc_rectangle_contact(box, centre, radius))(boxes)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+
+    found = jax.vmap(against)(centres)
+    contacts = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+    count = len(contacts.distance)
+    touches = Touches(
+        distance=contacts.distance,
+        position=contacts.position,
+        normal=-contacts.normal,  # Towards the box.
+        body=jnp.zeros(count, int),
+        inverse_mass=jnp.full(count, pushed.inverse_mass),
+        copies=jnp.full(count, 2.0),
+    )
+    touches = deepest(touches, 3)
+    linear = pushed.linear(touches.position)
+    sideways = jnp.stack([-touches.normal[:, 1], touches.normal[:, 0]], axis=1)
+    along, lean = _components(linear, touches.normal), _components(linear, sideways)
+    return _pyramid_rows(touches, along, [lean], velocity)
+
+
+def floor_rows(
+    depth: jax.Array,
+    linear: jax.Array,
+    angular: jax.Array,
+    inverse_mass: np.ndarray,
+    velocity: jax.Array,
+) -> Rows:
+    """Ten rows for each of K points of the robot over the floor.
+
+    Args:
+      depth: [K] height of the points, negative below the floor [m].
+      linear, angular: [K, n, 3] Jacobians of the points' velocities.
+      inverse_mass: [K] of the bodies they belong to [1/kg].
+      velocity: [n] of the robot.
+    """
+    leans = jnp.stack(
+        [
+            FRICTION * linear[..., 0],
+            FRICTION * linear[..., 1],
+            _TORSION * angular[..., 2],
+            _ROLLING * angular[..., 0],
+            _ROLLING * angular[..., 1],
+        ]
+    )
+    normal = linear[..., 2]
+    edges = jnp.concatenate([normal + leans, normal - leans])  # [10, K, n]
+    reference = reference_acceleration(depth, edges @ velocity, contact_impedance(depth))
+    weights = jnp.broadcast_to(pyramid_weight(depth, inverse_mass), reference.shape)
+    return Rows(edges.reshape(-1, edges.shape[-1]), reference.ravel(), weights.ravel())
