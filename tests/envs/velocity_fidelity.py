@@ -60,7 +60,7 @@ def replay(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> envs.State:
     The recordings lack the place from which the original measures the next velocity, which is that
     of the step before; so all steps run twice, and the second time start from the first's places.
     """
-    blank = env.reset(jax.random.key(0))
+    blank = jax.jit(env.reset)(jax.random.key(0))
     qpos, qvel, qacc, action = (
         jnp.asarray(golden[name], jnp.float32)
         for name in ("qpos", "qvel", "qacc_warmstart", "action")
@@ -69,7 +69,9 @@ def replay(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> envs.State:
 
     @jax.jit
     @jax.vmap
-    def step(place: jax.Array, qpos: jax.Array, qvel: jax.Array, qacc: jax.Array, action: jax.Array):
+    def step(
+        place: jax.Array, qpos: jax.Array, qvel: jax.Array, qacc: jax.Array, action: jax.Array
+    ):
         before = VelocityState(qpos, qvel, qacc, place)
         return env.step(blank.replace(pipeline_state=before), action)
 

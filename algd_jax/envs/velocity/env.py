@@ -42,9 +42,7 @@ class VelocityEnv(SafetyEnv):
     def __init__(self, task: VelocityTask):
         self._task = task
         body = task.body
-        self._scene = build_scene(
-            body.asset, body.contact_points, body.solver_iterations, self._derive
-        )
+        self._scene = build_scene(body.asset, body.contact_points, self._derive)
         model = self._scene.model
         low, high = model.actuator_ctrlrange.T
         forces = jax.eval_shape(self._derive, model, self._scene.template)[1]
@@ -113,8 +111,10 @@ class VelocityEnv(SafetyEnv):
         model, template = self._scene.model, self._scene.template
         start = Motion(state.qpos, state.qvel, state.qacc, self._blank(model, template))
 
+        drive = self._scene.drive(action)
+
         def substep(motion: Motion, _: None) -> tuple[Motion, None]:
-            return self._scene.step(motion, action), None
+            return self._scene.step(motion, drive), None
 
         return jax.lax.scan(substep, start, length=self._task.body.frame_skip)[0]
 
@@ -128,7 +128,7 @@ class VelocityEnv(SafetyEnv):
 
     def _blank(self, model: mjx.Model, data: mjx.Data) -> tuple[jax.Array, jax.Array]:
         shapes = jax.eval_shape(self._derive, model, data)
-        return tuple(jnp.zeros(shape.shape, shape.dtype) for shape in shapes)
+        return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def _observe(self, qpos: jax.Array, qvel: jax.Array, forces: jax.Array) -> jax.Array:
         """The observation [O]: coordinates but the horizontal ones, velocities, forces."""

@@ -49,14 +49,15 @@ class Scene:
 
     Attributes:
       model: MJX model.
+      motors: [nu, nv] force on each coordinate for a unit of each action; constant, because all
+        motors act on joints.
       template: MJX data in which `qpos` and the like are replaced before use.
-      solver_iterations: of the contact solver.
       derive: reads from MJX data what is wanted at the last evaluation of forces.
     """
 
     model: mjx.Model
+    motors: jax.Array
     template: mjx.Data
-    solver_iterations: int
     derive: Callable[[mjx.Model, mjx.Data], Any]
 
     def still(self, qpos: jax.Array, qvel: jax.Array) -> mjx.Data:
@@ -66,17 +67,19 @@ class Scene:
         return mjx.com_vel(self.model, data)
 
     def forward(
-        self, qpos: jax.Array, qvel: jax.Array, ctrl: jax.Array, guess: jax.Array
+        self, qpos: jax.Array, qvel: jax.Array, drive: jax.Array, guess: jax.Array
     ) -> mjx.Data:
-        """Forces and accelerations of one state; the solver starts from guess [nv]."""
+        """Forces and accelerations of one state under motor forces drive [nv].
+
+        The solver starts from guess [nv].
+        """
         model = self.model
-        data = self.template.replace(qpos=qpos, qvel=qvel, ctrl=ctrl)
-        data = mjx.tendon(model, mjx.com_pos(model, mjx.kinematics(model, data)))
+        data = self.still(qpos, qvel).replace(qfrc_actuator=drive)
         data = _align_friction(model, mjx.collision(model, mjx.crb(model, data)))
-        data = mjx.transmission(model, mjx.make_constraint(model, data))
-        data = mjx.fwd_actuation(model, mjx.fwd_velocity(model, data))
-        data = data.replace(qfrc_smooth=data.qfrc_passive - data.qfrc_bias + data.qfrc_actuator)
-        qacc, force = constrained_acceleration(model, data, guess, self.solver_iterations)
+        data = mjx.make_constraint(model, data)
+        data = mjx.rne(model, mjx.passive(model, data))
+        data = data.replace(qfrc_smooth=data.qfrc_passive - data.qfrc_bias + drive)
+        qacc, force = constrained_acceleration(model, data, guess)
         return data.tree_replace(
             {
                 "qacc": qacc,
@@ -85,26 +88,31 @@ class Scene:
             }
         )
 
-    def step(self, motion: Motion, ctrl: jax.Array) -> Motion:
+    def drive(self, action: jax.Array) -> jax.Array:
+        """Forces [nv] of the motors for an action [nu], which they clip to their range."""
+        low, high = self.model.actuator_ctrlrange.T
+        return jnp.clip(action, low, high) @ self.motors
+
+    def step(self, motion: Motion, drive: jax.Array) -> Motion:
         """One physics step by the model's integrator."""
         if self.model.opt.integrator == mjx.IntegratorType.RK4:
-            return self._runge_kutta(motion, ctrl)
-        return self._euler(motion, ctrl)
+            return self._runge_kutta(motion, drive)
+        return self._euler(motion, drive)
 
-    def _euler(self, motion: Motion, ctrl: jax.Array) -> Motion:
+    def _euler(self, motion: Motion, drive: jax.Array) -> Motion:
         """Semi-implicit Euler step, joint damping implicit."""
-        data = self.forward(motion.qpos, motion.qvel, ctrl, motion.qacc)
+        data = self.forward(motion.qpos, motion.qvel, drive, motion.qacc)
         after = mjx.euler(self.model, data)
         return Motion(after.qpos, after.qvel, data.qacc, self.derive(self.model, data))
 
-    def _runge_kutta(self, motion: Motion, ctrl: jax.Array) -> Motion:
+    def _runge_kutta(self, motion: Motion, drive: jax.Array) -> Motion:
         """Classical Runge-Kutta step; a loop over its stages, so that one is compiled."""
         timestep = self.model.opt.timestep
 
-        def stage(carry: Any, tableau: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        def stage(carry: Any, tableau: Any) -> tuple[Any, None]:
             at, velocity, acceleration = carry
             time, weight = tableau
-            data = self.forward(at.qpos, at.qvel, ctrl, at.qacc)
+            data = self.forward(at.qpos, at.qvel, drive, at.qacc)
             velocity = velocity + weight * at.qvel
             acceleration = acceleration + weight * data.qacc
             there = Motion(
@@ -182,10 +190,12 @@ def build_model(asset: str, contact_points: int = -1) -> mujoco.MjModel:
     compiler = root.find("compiler")
     # MuJoCo 3 warns of this attribute, and writes a log file to the working directory.
     total_mass = None if compiler is None else compiler.attrib.pop("settotalmass", None)
-    for custom in root.findall('custom'):
+    # Replaced, not added to: MJX looks a number up by its place in the list, which is right only if
+    # no list of numbers stands before it.
+    for custom in root.findall("custom"):
         root.remove(custom)
-    custom = ET.SubElement(root, 'custom')
-    ET.SubElement(custom, 'numeric', name='max_contact_points', data=str(contact_points))
+    custom = ET.SubElement(root, "custom")
+    ET.SubElement(custom, "numeric", name="max_contact_points", data=str(contact_points))
     model = mujoco.MjModel.from_xml_string(ET.tostring(root, encoding="unicode"))
     if total_mass is not None:
         mujoco.mj_setTotalmass(model, float(total_mass))
@@ -204,8 +214,19 @@ def _asset_folder() -> pathlib.Path:
 
 
 def build_scene(
-    asset: str, contact_points: int, solver_iterations: int, derive: Callable[[mjx.Model, mjx.Data], Any]
+    asset: str,
+    contact_points: int,
+    derive: Callable[[mjx.Model, mjx.Data], Any],
 ) -> Scene:
-    """Compiles a body and puts it on the device."""
-    model = mjx.put_model(build_model(asset, contact_points))
-    return Scene(model, mjx.make_data(model), solver_iterations, derive)
+    """Compiles a body and puts it on the device; arguments as in `suites.Body` and `Scene`."""
+    model = build_model(asset, contact_points)
+    motors = np.zeros((model.nu, model.nv), np.float32)
+    dofs = model.jnt_dofadr[model.actuator_trnid[:, 0]]
+    motors[np.arange(model.nu), dofs] = model.actuator_gear[:, 0]
+    on_device = mjx.put_model(model)
+    return Scene(
+        model=on_device,
+        motors=jnp.asarray(motors),
+        template=mjx.make_data(on_device),
+        derive=derive,
+    )

@@ -6,12 +6,19 @@ from mujoco import mjx
 
 __all__ = ["constrained_acceleration"]
 
+_MAX_ITERATIONS = 10
+"""Recorded steps need six; the loop ends when all examples have settled."""
+
 _LINE_SEARCH_ITERATIONS = 3
 _TINY = 1e-20
+"""Keeps a step of length zero, once the minimum is reached, from being divided by zero."""
+
+Progress = tuple[jax.Array, jax.Array, jax.Array]
+"""Acceleration [nv], whether it is the minimum [], iterations done []."""
 
 
 def constrained_acceleration(
-    model: mjx.Model, data: mjx.Data, guess: jax.Array, iterations: int
+    model: mjx.Model, data: mjx.Data, guess: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Solves MuJoCo's convex problem for pyramidal friction cones by Newton's method.
 
@@ -21,9 +28,8 @@ def constrained_acceleration(
 
     Args:
       model: an MJX model without equality constraints and friction loss.
-      data: after `mjx.fwd_acceleration`.
+      data: with inertia, smooth forces and constraints of one state.
       guess: [nv] acceleration to start from, such as that of the state before.
-      iterations: of Newton's method, at least one.
 
     Returns:
       Acceleration [nv] and constraint forces [nefc].
@@ -34,7 +40,8 @@ def constrained_acceleration(
     def forces(slack: jax.Array) -> jax.Array:
         return -stiffness * jnp.minimum(slack, 0.0)
 
-    def improve(_: jax.Array, acceleration: jax.Array) -> jax.Array:
+    def improve(carry: Progress) -> Progress:
+        acceleration, _, iteration = carry
         slack = rows @ acceleration - reference
         gradient = inertia @ acceleration - data.qfrc_smooth - rows.T @ forces(slack)
         pushing = jnp.where(slack < 0, stiffness, 0.0)
@@ -53,7 +60,14 @@ def constrained_acceleration(
         length = jax.lax.fori_loop(
             0, _LINE_SEARCH_ITERATIONS, along, jnp.ones_like(slope), unroll=True
         )
-        return acceleration + length * direction
+        # A full step that changes no row from pushing to not pushing has reached the minimum.
+        settled = jnp.all(((slack + change) < 0) == (slack < 0))
+        return acceleration + length * direction, settled, iteration + 1
 
-    acceleration = jax.lax.fori_loop(0, iterations, improve, guess)
+    def goes_on(carry: Progress) -> jax.Array:
+        _, settled, iteration = carry
+        return ~settled & (iteration < _MAX_ITERATIONS)
+
+    start = (guess, jnp.asarray(False), jnp.asarray(0))
+    acceleration, _, _ = jax.lax.while_loop(goes_on, improve, start)
     return acceleration, forces(rows @ acceleration - reference)

@@ -1,7 +1,7 @@
 """Bodies and tasks as rows of two tables.
 
-The community's tasks are those of safety-gymnasium 1.0 over Gymnasium's `v4` bodies; the paper's are
-gym's `v3` bodies with a price on speed.
+The community's tasks are those of safety-gymnasium 1.0 over Gymnasium's `v4` bodies; the paper's
+are gym's `v3` bodies with a price on speed.
 """
 
 import dataclasses
@@ -38,7 +38,6 @@ class Body:
       forces: reads further observations [F] where forces were last evaluated, if any.
       contact_points: at most so many of the deepest contacts act, of each friction type. More are
         not seen at once while the body is healthy.
-      solver_iterations: of the contact solver; more change nothing on recorded steps.
     """
 
     asset: str
@@ -47,7 +46,6 @@ class Body:
     control_cost: float
     noise: float
     contact_points: int
-    solver_iterations: int
     velocity_noise: float | None = None
     forward_reward: float = 1.0
     alive_bonus: float = 0.0
@@ -127,7 +125,6 @@ BODIES = {
         healthy=_hopper_healthy,
         velocity_clip=10.0,
         contact_points=4,
-        solver_iterations=3,
     ),
     "HalfCheetah": Body(
         asset="half_cheetah",
@@ -137,7 +134,6 @@ BODIES = {
         noise=0.1,
         velocity_noise=0.1,
         contact_points=8,
-        solver_iterations=5,
     ),
     "Ant": Body(
         asset="ant",
@@ -150,7 +146,6 @@ BODIES = {
         healthy=_ant_healthy,
         place=_torso,
         contact_points=8,
-        solver_iterations=4,
     ),
     "Humanoid": Body(
         asset="humanoid",
@@ -164,7 +159,6 @@ BODIES = {
         place=_centre_of_mass,
         forces=_humanoid_forces,
         contact_points=10,
-        solver_iterations=6,
     ),
     "Walker2d": Body(
         asset="walker2d",
@@ -176,7 +170,6 @@ BODIES = {
         healthy=_walker_healthy,
         velocity_clip=10.0,
         contact_points=8,
-        solver_iterations=4,
     ),
     "Swimmer": Body(
         asset="swimmer",
@@ -185,7 +178,6 @@ BODIES = {
         control_cost=1e-4,
         noise=0.1,
         contact_points=1,
-        solver_iterations=2,
     ),
 }
 """By name; the numbers are Gymnasium's."""
