@@ -7,7 +7,7 @@ from mujoco import mjx
 __all__ = ["constrained_acceleration"]
 
 _MAX_ITERATIONS = 10
-"""Recorded steps need six; the loop ends when all examples have settled."""
+"""With 4, some recorded steps of Ant are wrong by 1e-2; with 10, none. It ends once all settled."""
 
 _LINE_SEARCH_ITERATIONS = 3
 _TINY = 1e-20

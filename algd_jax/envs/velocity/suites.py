@@ -36,8 +36,8 @@ class Body:
       place: reads the place [2] whose motion is the velocity, where forces were last evaluated;
         None takes the first `axes` coordinates.
       forces: reads further observations [F] where forces were last evaluated, if any.
-      contact_points: at most so many of the deepest contacts act, of each friction type. More are
-        not seen at once while the body is healthy.
+      contact_points: at most so many of the deepest contacts act, of each friction type; more than
+        random driving of the healthy body brings about, see `docs/velocity.md`.
     """
 
     asset: str
