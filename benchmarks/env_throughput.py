@@ -19,6 +19,7 @@ from importlib.metadata import version
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from algd_jax import envs
 
@@ -37,9 +38,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def rollout(env: envs.EpisodeWrapper, batch: int, steps: int) -> Callable[..., Any]:
     """A function (state, key) -> state after `steps` random steps of the batch."""
     shape = (batch, env.action_size)
+    low, high = jnp.array(env.spec.action_low), jnp.array(env.spec.action_high)
 
     def step(state: envs.State, key: jax.Array) -> tuple[envs.State, jax.Array]:
-        after = env.step(state, jax.random.uniform(key, shape, minval=-1.0))
+        after = env.step(state, jax.random.uniform(key, shape, minval=low, maxval=high))
         return after, after.reward.mean()
 
     def run(state: envs.State, key: jax.Array) -> tuple[envs.State, jax.Array]:
@@ -50,7 +52,8 @@ def rollout(env: envs.EpisodeWrapper, batch: int, steps: int) -> Callable[..., A
 
 def measure(name: str, batch: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Compile time [s] and steps per second of one environment at one batch size."""
-    env = envs.EpisodeWrapper(envs.make(name, random_start=arguments.random_start))
+    options = {"random_start": True} if arguments.random_start else {}
+    env = envs.EpisodeWrapper(envs.make(name, **options))
     keys = jax.random.split(jax.random.key(0), arguments.repeats + 1)
 
     begin = time.perf_counter()

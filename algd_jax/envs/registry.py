@@ -8,12 +8,15 @@ from typing import Any
 from algd_jax.envs.base import SafetyEnv
 from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
+from algd_jax.envs.velocity.env import VelocityEnv
+from algd_jax.envs.velocity.suites import VELOCITY_TASKS
 from algd_jax.errors import unknown_name
 
 __all__ = ["list_envs", "make"]
 
 _FACTORIES: dict[str, Callable[..., SafetyEnv]] = {
-    name: partial(NavigationEnv, task) for name, task in NAVIGATION_TASKS.items()
+    **{name: partial(NavigationEnv, task) for name, task in NAVIGATION_TASKS.items()},
+    **{name: partial(VelocityEnv, task) for name, task in VELOCITY_TASKS.items()},
 }
 
 

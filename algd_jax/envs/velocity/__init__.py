@@ -1,0 +1,1 @@
+"""Locomotion tasks with a limit on speed: bodies and tasks, physics, environment."""
