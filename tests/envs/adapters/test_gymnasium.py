@@ -1,5 +1,7 @@
 """The Gymnasium and Safety-Gymnasium forms: their own checkers, and what they must not lose."""
 
+import subprocess
+import sys
 import warnings
 
 import gymnasium
@@ -232,3 +234,8 @@ def test_misuse(form: type, known: str) -> None:
 def test_a_batch_has_at_least_one_environment(form: type) -> None:
     with pytest.raises(ConfigError, match="num_envs: got 0, allowed is an integer >= 1"):
         form(ProbeEnv(), 0)
+
+
+def test_the_environments_do_without_gymnasium() -> None:
+    script = "import sys, algd_jax.envs; sys.exit('gymnasium' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
