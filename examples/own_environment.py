@@ -1,12 +1,12 @@
-"""Train on an environment of your own: Brax's inverted pendulum, made safe by a cost.
+"""Train on an environment of your own: Brax's smallest environment, made safe by a speed limit.
 
     python examples/own_environment.py
 
-Keeps the pendulum up while the cart stays near the middle. The run is far too short to learn that;
-it shows the way, and takes under a minute on two CPU cores, nearly all of it compiling. The command
-line finds the factory too:
+A mass on a line earns its position as reward and cannot brake, so it must stop accelerating in
+time. The run is far too short to learn that; it shows the way, and takes under a minute on two CPU
+cores, nearly all of it compiling. The command line finds the factory too:
 
-    cd examples && algd train --env own_environment:make_safe_pendulum
+    cd examples && algd train --env own_environment:make_speed_limit
 """
 
 import dataclasses
@@ -22,17 +22,23 @@ from algd_jax.runs.run import RunResult, train
 
 
 def cost(state, action, next_state):
-    """Costs [] of one step, by name: 1 where the cart has left the middle, and the effort."""
-    position = next_state.pipeline_state.q[0]  # [m]
+    """Costs [] of one step, by name: 1 above 0.5 m/s, and the effort."""
+    _, speed = next_state.obs
     return {
-        "cost_far": (jnp.abs(position) > 0.1).astype(jnp.float32),
-        "cost_effort": 0.1 * action[0] ** 2,
+        "cost_speed": (speed > 0.5).astype(jnp.float32),
+        "cost_effort": 0.01 * action[0] ** 2,
     }
 
 
-def make_safe_pendulum() -> envs.SafetyEnv:
-    pendulum = brax.envs.get_environment("inverted_pendulum", backend="spring")
-    return with_cost(pendulum, cost, name="SafePendulum", cost_limit=5.0, episode_length=100)
+def make_speed_limit() -> envs.SafetyEnv:
+    return with_cost(
+        brax.envs.get_environment("fast"),
+        cost,
+        name="SpeedLimit",
+        cost_limit=5.0,
+        episode_length=100,
+        control_period=0.02,
+    )
 
 
 def small(config: Config) -> Config:
@@ -54,8 +60,8 @@ def small(config: Config) -> Config:
 
 
 def main(run_dir: str) -> RunResult:
-    envs.register("SafePendulum", make_safe_pendulum)
-    return train(small(preset("quick", "SafePendulum")), run_dir)
+    envs.register("SpeedLimit", make_speed_limit)
+    return train(small(preset("quick", "SpeedLimit")), run_dir)
 
 
 if __name__ == "__main__":

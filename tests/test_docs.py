@@ -58,7 +58,7 @@ def load_example() -> types.ModuleType:
 def test_example_trains(tmp_path: pathlib.Path) -> None:
     result = load_example().main(str(tmp_path / "run"))
     assert result.evaluation is not None
-    assert result.evaluation.env == "SafePendulum"
+    assert result.evaluation.env == "SpeedLimit"
     assert result.evaluation.cost_mean > 0
 
 
@@ -66,7 +66,7 @@ def test_commands(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """In a folder with a file of the example's name, whose environment is quick to compile."""
-    factory = "from tests.probes import ActionProbe as make_safe_pendulum\n"
+    factory = "from tests.probes import ActionProbe as make_speed_limit\n"
     (tmp_path / "own_environment.py").write_text(factory)
     monkeypatch.chdir(tmp_path)
     commands = blocks("own_environment.md", "bash")[0].splitlines()
@@ -74,7 +74,7 @@ def test_commands(
     assert main(train + TINY_FLAGS) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main([*evaluate, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_safe_pendulum"
+    assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_speed_limit"
 
 
 @pytest.mark.parametrize("page", ["adapters.md", "own_environment.md"])
