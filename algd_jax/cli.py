@@ -69,6 +69,8 @@ def _run(command: str, argv: list[str]) -> int:
     """Run a command, turning its errors into one line and an exit code."""
     try:
         prepare_jax()
+        if "" not in sys.path:  # So that --env module:attribute finds a file of this folder.
+            sys.path.append("")
         from algd_jax.errors import ConfigError
         from algd_jax.runs import commands
 

@@ -125,7 +125,7 @@ class Config:
     """A whole run.
 
     Attributes:
-      env: environment name, see ``algd envs``.
+      env: environment name, see ``algd envs``, or module:attribute of one's own.
       algorithm: algorithm name.
       preset: the preset these values started from.
       seed: seed of every random draw of the run.

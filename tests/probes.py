@@ -86,3 +86,17 @@ class BrokenProbe(ProbeEnv):
 
     def gains(self, obs, action, time):
         return jnp.where(time >= 5, jnp.nan, 1.0), jnp.float32(0)
+
+
+class PricedProbe(ProbeEnv):
+    """Reward and cost are the first action component, although a cost may not be negative."""
+
+    def gains(self, obs, action, time):
+        return action[0], action[0]
+
+
+class UnplacedProbe(ProbeEnv):
+    """Every reset reports that it found no free place."""
+
+    def reset(self, rng: jax.Array) -> State:
+        return super().reset(rng).replace(info={"placement_failed": jnp.float32(1)})

@@ -84,6 +84,8 @@ BAD_INPUT = [
     (["train", "--goal-terminates=3"], "--goal-terminates: got '3', allowed is the flag"),
     # Names.
     (["train", "--env", "PointButon1"], "env: unknown name 'PointButon1'"),
+    (["train", "--env", "nowhere:make"], "env: cannot import 'nowhere:make': No module named"),
+    (["train", "--env", "json:loads"], "env: cannot build 'json:loads': missing a required"),
     (["train", "--algorithm", "aldg"], "algorithm: unknown name 'aldg'; allowed: algd"),
     (
         ["train", "--preset", "quik"],
@@ -245,9 +247,10 @@ def test_a_run_that_fails_exits_with_one(algd, tmp_path):
     assert err.count("\n") == 1
 
 
-def test_default_run_directory_names_the_run(monkeypatch):
-    config = commands.Config(env="ActionProbe", seed=4)
-    assert str(commands.default_run_dir(config)).startswith("runs/ActionProbe-algd-quick-seed4-2")
+@pytest.mark.parametrize(("env", "text"), [("ActionProbe", "ActionProbe"), ("a.b:c", "a.b.c")])
+def test_default_run_directory_names_the_run(env, text):
+    config = commands.Config(env=env, seed=4)
+    assert str(commands.default_run_dir(config)).startswith(f"runs/{text}-algd-quick-seed4-2")
 
 
 def start_endless_run(folder):

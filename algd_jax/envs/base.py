@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
 
-__all__ = ["EnvSpec", "SafetyEnv", "State"]
+__all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State"]
+
+FLAGS = {"placement_failed": "is set: a reset found no free place"}
+"""What an environment, which cannot raise inside jit, reports by a 1 in `state.info`.
+
+The adapters raise on a flag and the trainer stops at it; the words follow the name in the message.
+"""
+
+INVALID_COST = "is negative, NaN or infinite"
+"""The same for a cost, which needs no flag."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Names of environments and how each is built."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -10,36 +11,78 @@ from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
 from algd_jax.envs.velocity.env import VelocityEnv
 from algd_jax.envs.velocity.suites import VELOCITY_TASKS
-from algd_jax.errors import unknown_name
+from algd_jax.errors import ConfigError, unknown_name
 
-__all__ = ["list_envs", "make"]
+__all__ = ["list_envs", "make", "register"]
 
-_FACTORIES: dict[str, Callable[..., SafetyEnv]] = {
+Factory = Callable[..., SafetyEnv]
+
+_FACTORIES: dict[str, Factory] = {
     **{name: partial(NavigationEnv, task) for name, task in NAVIGATION_TASKS.items()},
     **{name: partial(VelocityEnv, task) for name, task in VELOCITY_TASKS.items()},
 }
+_BUILT_IN = frozenset(_FACTORIES)
 
 
 def list_envs() -> tuple[str, ...]:
-    """Returns the names that `make` accepts, sorted."""
+    """Returns the names that `make` knows, sorted."""
     return tuple(sorted(_FACTORIES))
+
+
+def register(name: str, factory: Factory) -> None:
+    """Makes an environment known to `make` and `list_envs` in this process.
+
+    Registering a name again replaces its factory.
+
+    Args:
+      name: should be the `spec.name` of the environment.
+      factory: builds it; its parameters become the options that `make` takes.
+
+    Raises:
+      ConfigError: for the name of an environment of this package, or a name with a colon.
+    """
+    if name in _BUILT_IN:
+        raise ConfigError(f"name: got {name!r}, which is an environment of algd_jax")
+    if ":" in name:
+        raise ConfigError(f"name: got {name!r}, allowed is a name without colon")
+    _FACTORIES[name] = factory
 
 
 def make(name: str, **options: Any) -> SafetyEnv:
     """Builds an environment.
 
     Args:
-      name: one of `list_envs()`.
+      name: one of `list_envs()`, or "module:attribute" for a factory that can be imported.
       **options: keyword options of that environment; navigation tasks take `random_start: bool`.
 
     Raises:
-      ConfigError: unknown name or option, or a value an option does not take.
+      ConfigError: unknown name or option, a value an option does not take, or a factory that
+        cannot be imported or builds something else.
     """
-    if name not in _FACTORIES:
+    factory = _import_factory(name) if ":" in name else _FACTORIES.get(name)
+    if factory is None:
         raise unknown_name("env", name, _FACTORIES)
-    factory = _FACTORIES[name]
-    allowed = tuple(inspect.signature(factory).parameters)
+    signature = inspect.signature(factory)
     for option in options:
-        if option not in allowed:
-            raise unknown_name(f"option of {name}", option, allowed)
-    return factory(**options)
+        if option not in signature.parameters:
+            raise unknown_name(f"option of {name}", option, signature.parameters)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise ConfigError(f"env: cannot build {name!r}: {error}") from error
+    env = factory(**options)
+    if not isinstance(env, SafetyEnv):
+        raise ConfigError(f"env: {name!r} built a {type(env).__name__}, expected a SafetyEnv")
+    return env
+
+
+def _import_factory(name: str) -> Factory:
+    """What "module:attribute" stands for."""
+    module, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"env: cannot import {name!r}: {error}") from error
+    if not callable(factory):
+        raise ConfigError(f"env: {name!r} is a {type(factory).__name__}, expected a function")
+    return factory

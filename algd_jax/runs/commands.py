@@ -139,7 +139,8 @@ def run_envs(argv: Sequence[str]) -> int:
 def default_run_dir(config: Config) -> Path:
     """Where a run goes that is not told where to go."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{config.env}-{config.algorithm}-{config.preset}-seed{config.seed}-{now}"
+    env = config.env.replace(":", ".")  # Not every file system takes the colon of module:attribute.
+    name = f"{env}-{config.algorithm}-{config.preset}-seed{config.seed}-{now}"
     return Path("runs") / name
 
 

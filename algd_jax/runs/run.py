@@ -19,6 +19,7 @@ import numpy as np
 
 from algd_jax.agents.update import AgentState
 from algd_jax.config import Config, Hyper
+from algd_jax.envs.base import FLAGS, INVALID_COST
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
@@ -37,6 +38,9 @@ from algd_jax.training.memory import required_memory
 
 class RunError(Exception):
     """A run that failed; the message is one line fit for a terminal."""
+
+
+_PROBLEMS = {"cost": INVALID_COST, **FLAGS}
 
 
 class RunResult(NamedTuple):
@@ -281,7 +285,8 @@ class _Run:
             if step is None
             else f"the last good policy, of step {step}, is kept in {self.directory.last}"
         )
-        return RunError(f"{quantity} is NaN or infinite at environment step {env_step}; {kept}")
+        problem = _PROBLEMS.get(quantity, "is NaN or infinite")
+        return RunError(f"{quantity} {problem} at environment step {env_step}; {kept}")
 
 
 def planned_steps(config: Config) -> int:

@@ -19,14 +19,18 @@ from algd_jax.agents.algorithms import Algorithm
 from algd_jax.agents.update import AgentState, UpdateMetrics
 from algd_jax.config import Config, Hyper, LoopConfig
 from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
+from algd_jax.envs.base import FLAGS
 from algd_jax.training.health import Health, check, healthy
 from algd_jax.training.replay import Replay, add, init_replay, sample
 from algd_jax.types import Transition
 
 _CHECKED_TRANSITION = ("action", "next_obs", "reward", "cost")
 _CHECKED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
-CHECKED = _CHECKED_TRANSITION + _CHECKED_UPDATE
-"""Names of the quantities watched for NaN and infinity, in the order in which they arise."""
+CHECKED = _CHECKED_TRANSITION + tuple(FLAGS) + _CHECKED_UPDATE
+"""Names of the quantities watched, in the order in which they arise.
+
+For NaN and infinity, a cost also for being negative; a flag of the environment must not be set.
+"""
 
 
 class TrainState(struct.PyTreeNode):
@@ -162,12 +166,11 @@ class Trainer:
         env_state = self._vector_env.step(state.env, actions)
         transitions = make_transition(loop, state.env.obs, actions, env_state)
         env_steps = state.env_steps + loop.num_envs
-        at_once = {name: getattr(transitions, name)[None] for name in _CHECKED_TRANSITION}
         state = state.replace(
             env=env_state,
             replay=add(state.replay, transitions),
             env_steps=env_steps,
-            health=check(state.health, CHECKED, at_once, env_steps),
+            health=check(state.health, CHECKED, watched(transitions, env_state.info), env_steps),
         )
         return state, Experience(transitions, env_state)
 
@@ -213,6 +216,14 @@ def make_transition(
         terminated=jnp.maximum(terminated, goal_met * loop.goal_terminates),
         cost_terminated=terminated * loop.termination_frees_cost,
     )
+
+
+def watched(transitions: Transition, info: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What is checked of one step, as arrays [1, N, …] in which all that is wrong is not finite."""
+    quantities = {name: getattr(transitions, name) for name in _CHECKED_TRANSITION}
+    quantities["cost"] = jnp.where(transitions.cost >= 0, transitions.cost, jnp.nan)
+    flags = {name: jnp.where(info[name] > 0, jnp.nan, 0.0) for name in FLAGS if name in info}
+    return {name: value[None] for name, value in (quantities | flags).items()}
 
 
 def empty_transition(spec: EnvSpec) -> Transition:

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from algd_jax import envs
+from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
+from tests.probes import ActionProbe, ProbeEnv
 
 
 def test_every_listed_environment_can_be_made() -> None:
@@ -49,3 +51,48 @@ def test_unknown_option_suggests_the_nearest() -> None:
 def test_wrong_value_of_an_option() -> None:
     with pytest.raises(ConfigError, match="random_start: got 'yes', allowed is True or False"):
         envs.make("PointButton1", random_start="yes")
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of names that the test may change."""
+    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+
+
+@pytest.mark.usefixtures("table")
+def test_own_environments_can_be_registered() -> None:
+    envs.register("Mine", ProbeEnv)
+    assert "Mine" in envs.list_envs()
+    assert envs.make("Mine", episode_length=3).spec.episode_length == 3
+    envs.register("Mine", ActionProbe)
+    assert isinstance(envs.make("Mine"), ActionProbe)
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("name", ["PointButton1", "my:env"])
+def test_names_that_cannot_be_registered(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"name: got '{name}'"):
+        envs.register(name, ProbeEnv)
+
+
+def test_a_factory_that_can_be_imported() -> None:
+    env = envs.make("tests.probes:ActionProbe", cost_limit=7.0)
+    assert isinstance(env, ActionProbe)
+    assert env.spec.cost_limit == 7.0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:make", "env: cannot import 'nowhere:make': No module named 'nowhere'"),
+        ("tests.probes:Probe", "env: cannot import 'tests.probes:Probe': .*no attribute 'Probe'"),
+        (":make", "env: cannot import ':make'"),
+        ("tests.probes:jnp", "env: 'tests.probes:jnp' is a module, expected a function"),
+        ("json:loads", "env: cannot build 'json:loads': missing a required argument: 's'"),
+        ("os:getcwd", "env: 'os:getcwd' built a str, expected a SafetyEnv"),
+    ],
+)
+def test_factories_that_will_not_do(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        envs.make(name)
+    assert "\n" not in str(error.value)

@@ -289,6 +289,12 @@ def test_nan_in_warm_up_stops_before_any_checkpoint(tmp_path):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_flag_of_the_environment_stops_the_run_in_its_own_words(tmp_path):
+    message = "placement_failed is set: a reset found no free place at environment step 4;"
+    with pytest.raises(RunError, match=message):
+        train(tiny_config("tests.probes:UnplacedProbe"), tmp_path / "run")
+
+
 def test_nan_in_evaluation_stops_the_run(tmp_path):
     with pytest.raises(RunError, match=f"evaluation returns is NaN .* step {WARMUP + EPOCH};"):
         train(tiny_config("LateBreak"), tmp_path / "run")

@@ -12,7 +12,15 @@ from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.training.epoch import CHECKED, Trainer
 from algd_jax.training.health import describe
-from tests.probes import ActionProbe, BrokenProbe, GoalProbe, ProbeEnv, TerminatingProbe
+from tests.probes import (
+    ActionProbe,
+    BrokenProbe,
+    GoalProbe,
+    PricedProbe,
+    ProbeEnv,
+    TerminatingProbe,
+    UnplacedProbe,
+)
 
 TINY = Config(
     loop=LoopConfig(
@@ -138,6 +146,21 @@ def test_first_bad_number_is_named():
     state, _ = jax.jit(trainer.train_epoch)(state, hyper)
     bad = describe(state.health, CHECKED)
     assert bad == ("reward", 20)  # the fifth step of four environments
+
+
+@pytest.mark.parametrize(("action", "found"), [(-0.5, ("cost", 4)), (0.5, None)])
+def test_a_negative_cost_is_bad(action, found):
+    trainer, hyper, state = make(PricedProbe(), warmup_steps=16)
+    act = lambda state, obs, key, hyper: jnp.full(2, action)  # noqa: E731
+    trainer = dataclasses.replace(trainer, algorithm=trainer.algorithm._replace(act=act))
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert describe(state.health, CHECKED) == found
+
+
+def test_a_flag_of_the_environment_is_bad():
+    trainer, hyper, state = make(UnplacedProbe(), warmup_steps=16)
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert describe(state.health, CHECKED) == ("placement_failed", 4)
 
 
 def assert_trees_close(actual, expected):

@@ -1,0 +1,84 @@
+"""Snippets and commands of the how-to pages, and the example, run."""
+
+import importlib.util
+import json
+import pathlib
+import re
+import shlex
+import types
+
+import gymnasium
+import pytest
+
+from algd_jax.cli import main
+from algd_jax.envs import registry
+from tests.probes import ProbeEnv
+from tests.runs.support import TINY_FLAGS
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of names of which nothing stays, with a quick stand-in for the navigation task."""
+    monkeypatch.setattr(registry, "_FACTORIES", {"PointButton1": ProbeEnv})
+    for name in [name for name in gymnasium.registry if name.startswith("algd/")]:
+        monkeypatch.delitem(gymnasium.registry, name)
+    yield
+    for name in [name for name in gymnasium.registry if name.startswith("algd/")]:
+        del gymnasium.registry[name]
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("page", ["adapters.md", "own_environment.md"])
+def test_snippets(page: str, capsys: pytest.CaptureFixture) -> None:
+    """They build on each other, from the top of the page to its end."""
+    scope: dict = {}
+    for snippet in blocks(page, "python"):
+        exec(compile(snippet, page, "exec"), scope)
+    assert capsys.readouterr().out
+
+
+def load_example() -> types.ModuleType:
+    path = ROOT / "examples" / "own_environment.py"
+    spec = importlib.util.spec_from_file_location("own_environment", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.usefixtures("names")
+def test_example_trains(tmp_path: pathlib.Path) -> None:
+    result = load_example().main(str(tmp_path / "run"))
+    assert result.evaluation is not None
+    assert result.evaluation.env == "SpeedLimit"
+    assert result.evaluation.cost_mean > 0
+
+
+def test_commands(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """In a folder with a file of the example's name, whose environment is quick to compile."""
+    factory = "from tests.probes import ActionProbe as make_speed_limit\n"
+    (tmp_path / "own_environment.py").write_text(factory)
+    monkeypatch.chdir(tmp_path)
+    commands = blocks("own_environment.md", "bash")[0].splitlines()
+    train, evaluate = (shlex.split(command)[1:] for command in commands)
+    assert main(train + TINY_FLAGS) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main([*evaluate, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_speed_limit"
+
+
+@pytest.mark.parametrize("page", ["adapters.md", "own_environment.md"])
+def test_linked_files_exist(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    links = re.findall(r"\]\(((?!http)[^)]+)\)", text)
+    assert all((ROOT / "docs" / link).exists() for link in links)
