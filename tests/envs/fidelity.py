@@ -226,9 +226,7 @@ def _next_buttons(golden: Golden) -> np.ndarray:
 def _keys_that_draw(goals: np.ndarray, steps: int) -> jax.Array:
     """Keys [S, 2] from which the environment draws the recorded next goals."""
     candidates = jax.random.split(jax.random.PRNGKey(0), 64)
-    draws = [
-        int(jax.random.randint(jax.random.split(key)[1], (), 0, 4)) for key in candidates
-    ]
+    draws = [int(jax.random.randint(jax.random.split(key)[1], (), 0, 4)) for key in candidates]
     chosen = np.array([draws.index(goal) for goal in range(4)])
     return candidates[chosen[goals]]
 

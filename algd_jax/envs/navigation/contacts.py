@@ -3,7 +3,7 @@
 Every contact of MuJoCo's `condim 6` pushes along the ten edges of its friction pyramid: the normal
 leaning by the friction coefficient towards two tangents, a twist and two rolls, forwards and back.
 On the floor all ten are kept. Twist and rolls hardly lean (5e-3 and 1e-4 m), so that elsewhere
-those six edges are one row of six-fold weight along the normal.
+those six edges are one row of six-fold stiffness along the normal.
 
 Buttons are spheres, and a pillar acts like one at the height of whatever touches it. What can be
 pushed stands upright, so that its outline and the robot's meet in the plane.
@@ -11,7 +11,7 @@ pushed stands upright, so that its outline and the robot's meet in the plane.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,18 +19,17 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from algd_jax.envs.contact_solver import Rows
 from algd_jax.envs.navigation.constraints import (
     FRICTION,
-    Rows,
     contact_impedance,
-    pyramid_weight,
+    pyramid_stiffness,
     reference_acceleration,
 )
 from algd_jax.envs.navigation.geometry import (
     Contacts,
     Pose,
     Rectangle,
-    cross,
     disc_rectangle_contact,
     rectangle_rectangle_contacts,
     rectangles_overlap,
@@ -100,12 +99,17 @@ def parts_of(model: mujoco.MjModel) -> tuple[Part, ...]:
             Part(
                 body=int(body),
                 is_box=kind == mujoco.mjtGeom.mjGEOM_BOX,
-                centre=tuple(map(float, data.geom_xpos[i] - origin)),
-                half=tuple(map(float, half)),
+                centre=_triple(data.geom_xpos[i] - origin),
+                half=_triple(half),
                 inverse_mass=float(model.body_invweight0[body, 0]),
             )
         )
     return tuple(parts)
+
+
+def _triple(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
 
 
 class Touches(NamedTuple):
@@ -152,9 +156,9 @@ def sphere_touches(
       radius: [m].
       height: of the centres [m]; None for upright cylinders, which are touched at any height.
     """
-    distance, normal = jax.vmap(
-        lambda centre: _sphere_gaps(parts, pose, centre, radius, height)
-    )(centres)
+    distance, normal = jax.vmap(lambda centre: _sphere_gaps(parts, pose, centre, radius, height))(
+        centres
+    )
     distance, normal = distance.ravel(), normal.reshape(-1, 3)
     on_sphere = _raised(parts, pose, centres, height).reshape(-1, 3)
     spheres = len(centres)
@@ -239,7 +243,7 @@ def _components(linear: jax.Array, direction: jax.Array) -> jax.Array:
 def _pyramid_rows(
     touches: Touches, along: jax.Array, leans: list[jax.Array], velocity: jax.Array
 ) -> Rows:
-    """One row along the normal and two for each tangent.
+    """Rows of friction pyramids: one along the normal and two for each tangent.
 
     Args:
       touches: K contacts.
@@ -251,14 +255,14 @@ def _pyramid_rows(
     for lean in leans:
         edges += [along + FRICTION * lean, along - FRICTION * lean]
     matrix = jnp.concatenate(edges)
-    edge = pyramid_weight(touches.distance, touches.inverse_mass) * touches.copies
+    edge = pyramid_stiffness(touches.distance, touches.inverse_mass) * touches.copies
     # Edges that lean where nothing can move are as upright as the rest.
     upright = _UPRIGHT_EDGES + 2.0 * (2 - len(leans))
     distance = jnp.tile(touches.distance, len(edges))
     return Rows(
         jacobian=matrix,
         reference=reference_acceleration(distance, matrix @ velocity, contact_impedance(distance)),
-        weight=jnp.concatenate([upright * edge, *[edge] * (len(edges) - 1)]),
+        stiffness=jnp.concatenate([upright * edge, *[edge] * (len(edges) - 1)]),
     )
 
 
@@ -438,7 +442,7 @@ def floor_rows(
     depth: jax.Array,
     linear: jax.Array,
     angular: jax.Array,
-    inverse_mass: np.ndarray,
+    inverse_mass: jax.Array,
     velocity: jax.Array,
 ) -> Rows:
     """Ten rows for each of K points of the robot over the floor.
@@ -461,5 +465,5 @@ def floor_rows(
     normal = linear[..., 2]
     edges = jnp.concatenate([normal + leans, normal - leans])  # [10, K, n]
     reference = reference_acceleration(depth, edges @ velocity, contact_impedance(depth))
-    weights = jnp.broadcast_to(pyramid_weight(depth, inverse_mass), reference.shape)
-    return Rows(edges.reshape(-1, edges.shape[-1]), reference.ravel(), weights.ravel())
+    firm = jnp.broadcast_to(pyramid_stiffness(depth, inverse_mass), reference.shape)
+    return Rows(edges.reshape(-1, edges.shape[-1]), reference.ravel(), firm.ravel())

@@ -147,9 +147,7 @@ class NavigationEnv(SafetyEnv):
             return layout.random_placement(self._task, key)
         return layout.constant_placement(self._task)
 
-    def _view(
-        self, qpos: jax.Array, qvel: jax.Array, where: layout.Layout, movables: Any
-    ) -> View:
+    def _view(self, qpos: jax.Array, qvel: jax.Array, where: layout.Layout, movables: Any) -> View:
         robot = self._task.robot
         return View(
             pose=robot.pose(qpos),

@@ -51,8 +51,7 @@ class Pose(NamedTuple):
         return self.rotation[:2, 0] / jnp.maximum(jnp.linalg.norm(self.rotation[:2, 0]), 1e-6)
 
 
-@struct.dataclass
-class Rectangle:
+class Rectangle(struct.PyTreeNode):
     """A rectangle.
 
     Attributes:
@@ -66,8 +65,7 @@ class Rectangle:
     half: jax.Array
 
 
-@struct.dataclass
-class Contacts:
+class Contacts(struct.PyTreeNode):
     """K candidate contacts between bodies A and B, of which those with distance < 0 touch.
 
     Attributes:

@@ -31,8 +31,7 @@ _RESTARTS = 50
 _DENSEST_PACKING = math.pi / math.sqrt(12)  # Share of the plane that equal discs can cover.
 
 
-@struct.dataclass
-class Layout:
+class Layout(struct.PyTreeNode):
     """What does not move in an episode: positions [K, 2] [m], K = 0 where there are none."""
 
     hazards: jax.Array
@@ -189,9 +188,7 @@ def _group(task: NavigationTask, kind: str, places: Places, keepout: float) -> l
     return [_item(kind, keepout, _extent(task), place) for place in where]
 
 
-def _item(
-    kind: str, keepout: float, area: Area, place: tuple[float, float] | None
-) -> _Item:
+def _item(kind: str, keepout: float, area: Area, place: tuple[float, float] | None) -> _Item:
     return _Item(kind, keepout, _shrink(area, keepout), place)
 
 

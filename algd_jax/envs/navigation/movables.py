@@ -20,7 +20,7 @@ from algd_jax.envs.navigation.constraints import (
     FRICTION,
     IMPEDANCE,
     reference_acceleration,
-    weight,
+    stiffness,
 )
 from algd_jax.envs.navigation.geometry import cross, to_world, unit_vector
 from algd_jax.envs.navigation.objects import Gremlins, PushBox, Vases
@@ -113,8 +113,7 @@ def _mass_and_inertia(prisms: tuple[Prism, ...], density: float) -> tuple[float,
     return sum(masses), float(np.dot(masses, squares))
 
 
-@struct.dataclass
-class SlidingState:
+class SlidingState(struct.PyTreeNode):
     """K things on the floor.
 
     Attributes:
@@ -128,9 +127,7 @@ class SlidingState:
     velocity: jax.Array
 
 
-def _sliding(
-    prisms: tuple[Prism, ...], density: float, height: float, timestep: float
-) -> Movable:
+def _sliding(prisms: tuple[Prism, ...], density: float, height: float, timestep: float) -> Movable:
     mass, inertia = _mass_and_inertia(prisms, density)
     corners = np.array(
         [
@@ -173,8 +170,7 @@ def _sliding(
     return Movable(prisms, inertias, 1.0 / mass, (0.0, 2.0 * height), True, start, bodies, advance)
 
 
-@struct.dataclass
-class GremlinState:
+class GremlinState(struct.PyTreeNode):
     """G gremlins.
 
     Attributes:
@@ -199,7 +195,7 @@ class GremlinState:
 def _gremlins(row: Gremlins, timestep: float) -> Movable:
     cube = Prism((0.0, 0.0), (row.half, row.half), row.half)
     mass, inertia = _mass_and_inertia((cube,), _GREMLIN_DENSITY)
-    weld = float(weight(IMPEDANCE[1], 1.0 / mass))
+    weld = float(stiffness(IMPEDANCE[1], 1.0 / mass))
     # The weld's residual of a rotation is half its angle; angles become lean by the lever.
     tilt_weld = weld / (2.0 * CONTACT_LEVER) ** 2
     centre_inertia = np.array([mass + weld, mass + weld, inertia + weld / 4.0])
@@ -251,9 +247,7 @@ def _gremlins(row: Gremlins, timestep: float) -> Movable:
 
     def start(centre: jax.Array, yaw: jax.Array) -> GremlinState:
         still = jnp.zeros_like(centre)
-        return GremlinState(
-            centre, yaw, centre, yaw, jnp.zeros((len(centre), 3)), still, still
-        )
+        return GremlinState(centre, yaw, centre, yaw, jnp.zeros((len(centre), 3)), still, still)
 
     touched = np.array([edge_inertia, edge_inertia, centre_inertia[2]])
     return Movable((cube,), touched, 1.0 / mass, (0.1, 0.3), False, start, bodies, advance)

@@ -9,7 +9,9 @@ import mujoco
 import numpy as np
 from mujoco import mjx
 
-from algd_jax.envs.navigation import constraints, contacts
+from algd_jax.envs import contact_solver
+from algd_jax.envs.contact_solver import Rows
+from algd_jax.envs.navigation import contacts
 from algd_jax.envs.navigation.contacts import Part, Pushed
 from algd_jax.envs.navigation.geometry import Pose, Rectangle, to_world
 from algd_jax.envs.navigation.movables import Bodies, Movable
@@ -17,9 +19,8 @@ from algd_jax.envs.navigation.robots import Robot
 
 __all__ = ["Motion", "Obstacles", "Scene", "build_model", "build_scene"]
 
-# Seven Newton steps bring a car on five contact points to rounding; without a floor under it a
-# robot has fewer rows, and four do.
-_ITERATIONS_ON_FEET, _ITERATIONS = 7, 4
+# Newton steps at most: six are too few for some recorded steps of a car, seven for none.
+_MAX_ITERATIONS = 10
 # Contacts that are solved at a time, out of all that could be.
 _OBSTACLE_CONTACTS, _PUSH_CONTACTS = 3, 4
 
@@ -71,6 +72,36 @@ class Foot(NamedTuple):
     inverse_mass: float
 
 
+class _Push(NamedTuple):
+    """The movable body that takes part in the system.
+
+    Attributes:
+      is_it: [K, 1] boolean, true for this one of K.
+      body: leaves without axis K.
+      planar: [3, n] from the velocities of the system to its own.
+    """
+
+    is_it: jax.Array
+    body: Bodies
+    planar: jax.Array
+
+
+class _System(NamedTuple):
+    """Robot and nearest movable body together: n velocities.
+
+    Attributes:
+      inertia: [n, n].
+      free: [n] acceleration without contact.
+      velocity: [n].
+      push: the movable body, if there is one.
+    """
+
+    inertia: jax.Array
+    free: jax.Array
+    velocity: jax.Array
+    push: _Push | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """A compiled scene.
@@ -95,56 +126,41 @@ class Scene:
 
     def step(self, motion: Motion, ctrl: jax.Array, places: jax.Array) -> Motion:
         """One physics step with obstacles at places [Q, 2]."""
-        pose = self.robot.pose(motion.qpos)
         data = self._free_motion(motion, ctrl)
-        bodies = nearest = None
-        if self.movable is not None:
-            bodies = self.movable.bodies(motion.movables, motion.time)
-            nearest = _is_nearest(bodies, pose)
-        system = self._system(data, motion, nearest, bodies)
-        rows = self._rows(data, pose, system, places)
-        free, force = system.free, jnp.zeros_like(system.free)
-        if rows:
-            iterations = _ITERATIONS_ON_FEET if self.feet else _ITERATIONS
-            free, force = constraints.solve(
-                system.inertia, system.free, constraints.stack_rows(rows), iterations
-            )
+        pose = self.robot.pose(motion.qpos)
+        system = self._system(data, motion, pose)
+        acceleration, force = _constrained(system, self._rows(data, pose, system, places))
         nv = self.model.nv
         data = mjx.euler(self.model, data.replace(qfrc_constraint=force[:nv]))
         movables = motion.movables
-        if self.movable is not None:
-            on_each = jnp.where(nearest[:, None], force[nv:], 0.0)
+        if self.movable is not None and system.push is not None:
+            on_each = jnp.where(system.push.is_it, force[nv:], 0.0)
             movables = self.movable.advance(movables, motion.time, on_each)
         time = motion.time + self.model.opt.timestep
-        return Motion(data.qpos, data.qvel, free[:nv], time, movables)
+        return Motion(data.qpos, data.qvel, acceleration[:nv], time, movables)
 
     def _free_motion(self, motion: Motion, ctrl: jax.Array) -> mjx.Data:
         """Inertia, forces and accelerations of the robot without contact."""
         data = self.template.replace(qpos=motion.qpos, qvel=motion.qvel, ctrl=ctrl)
         return mjx.forward(self.model, data)
 
-    def _system(
-        self, data: mjx.Data, motion: Motion, nearest: jax.Array | None, bodies: Bodies | None
-    ) -> "_System":
+    def _system(self, data: mjx.Data, motion: Motion, pose: Pose) -> _System:
         """The robot and the nearest movable thing as one system of n velocities."""
         inertia, nv = mjx.full_m(self.model, data), self.model.nv
-        if self.movable is None or bodies is None:
-            return _System(inertia, data.qacc_smooth, motion.qvel, None, None)
-        one = jax.tree.map(lambda leaf: jnp.sum(jnp.where(nearest[:, None], leaf, 0.0), 0), bodies)
-        padded = jnp.zeros((nv + 3, nv + 3)).at[:nv, :nv].set(inertia)
+        if self.movable is None:
+            return _System(inertia, data.qacc_smooth, motion.qvel, None)
+        bodies = self.movable.bodies(motion.movables, motion.time)
+        is_nearest = _is_nearest(bodies, pose)[:, None]
+        body = jax.tree.map(lambda leaf: jnp.sum(jnp.where(is_nearest, leaf, 0.0), 0), bodies)
+        both = jnp.zeros((nv + 3, nv + 3)).at[:nv, :nv].set(inertia)
         return _System(
-            inertia=padded.at[np.arange(nv, nv + 3), np.arange(nv, nv + 3)].set(
-                self.movable.inertia
-            ),
-            free=jnp.concatenate([data.qacc_smooth, one.free]),
-            velocity=jnp.concatenate([motion.qvel, one.velocity]),
-            pushed=jnp.eye(3, nv + 3, k=nv),
-            body=one,
+            inertia=both.at[nv:, nv:].set(jnp.diag(jnp.asarray(self.movable.inertia))),
+            free=jnp.concatenate([data.qacc_smooth, body.free]),
+            velocity=jnp.concatenate([motion.qvel, body.velocity]),
+            push=_Push(is_nearest, body, jnp.eye(3, nv + 3, k=nv)),
         )
 
-    def _rows(
-        self, data: mjx.Data, pose: Pose, system: "_System", places: jax.Array
-    ) -> list[constraints.Rows]:
+    def _rows(self, data: mjx.Data, pose: Pose, system: _System, places: jax.Array) -> list[Rows]:
         """All that may touch; places [Q, 2] of the obstacles."""
         upright, extra = self.robot.upright, len(system.velocity) - self.model.nv
 
@@ -158,10 +174,11 @@ class Scene:
             touches = contacts.sphere_touches(self.parts, pose, places, *self.obstacles)
             touches = contacts.deepest(touches, _OBSTACLE_CONTACTS)
             rows.append(contacts.obstacle_rows(touches, jacobian, system.velocity))
-        if self.movable is None or system.body is None or system.pushed is None:
+        if self.movable is None or system.push is None:
             return rows
-        pushed = Pushed(system.body.position, system.pushed, self.movable.inverse_mass)
-        boxes = _rectangles(self.movable, system.body)
+        body = system.push.body
+        pushed = Pushed(body.position, system.push.planar, self.movable.inverse_mass)
+        boxes = _rectangles(self.movable, body)
         touches = contacts.box_touches(self.parts, pose, boxes, self.movable.span, upright)
         touches = contacts.deepest(touches, _PUSH_CONTACTS)
         rows.append(contacts.push_rows(touches, jacobian, pushed, system.velocity, upright))
@@ -170,7 +187,7 @@ class Scene:
             rows.append(contacts.stop_rows(boxes, places, radius, pushed, system.velocity))
         return rows
 
-    def _floor_rows(self, data: mjx.Data, system: "_System") -> constraints.Rows:
+    def _floor_rows(self, data: mjx.Data, system: _System) -> Rows:
         """Rows of the feet on the floor."""
         points = [_lowest_points(data, foot) for foot in self.feet]
         owners = np.repeat(np.arange(len(self.feet)), [len(those) for those in points])
@@ -187,27 +204,21 @@ class Scene:
             depth,
             jnp.pad(linear, padding),
             jnp.pad(angular, padding),
-            np.array([foot.inverse_mass for foot in self.feet])[owners],
+            jnp.array([foot.inverse_mass for foot in self.feet])[owners],
             system.velocity,
         )
 
 
-class _System(NamedTuple):
-    """Robot and nearest movable body together: n velocities.
-
-    Attributes:
-      inertia: [n, n].
-      free: [n] acceleration without contact.
-      velocity: [n].
-      pushed: [3, n] from the velocities to the planar ones of the movable body.
-      body: the movable body, leaves without axis K.
-    """
-
-    inertia: jax.Array
-    free: jax.Array
-    velocity: jax.Array
-    pushed: jax.Array | None
-    body: Bodies | None
+def _constrained(system: _System, rows: list[Rows]) -> tuple[jax.Array, jax.Array]:
+    """Acceleration and generalised contact force [n]."""
+    if not rows:
+        return system.free, jnp.zeros_like(system.free)
+    stacked = Rows(*(jnp.concatenate(parts) for parts in zip(*rows, strict=True)))
+    # Contacts come and go from step to step: the last step's acceleration is a worse guess.
+    acceleration, force = contact_solver.solve(
+        system.inertia, system.inertia @ system.free, stacked, system.free, _MAX_ITERATIONS
+    )
+    return acceleration, force @ stacked.jacobian
 
 
 def _is_nearest(bodies: Bodies, pose: Pose) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from algd_jax.envs.navigation.objects import (
     Area,
@@ -76,7 +77,7 @@ def _robots(point: NavigationTask, timestep: float) -> tuple[NavigationTask, Nav
     return point, car
 
 
-_ACCELERATED = dict(
+_ACCELERATED: dict[str, Any] = dict(
     robot=POINT, timestep=0.006, episode_length=400, cost_limit=10.0, alphabetical=True
 )
 _ACCELERATED_CAR_TIMESTEP = 0.01
@@ -132,9 +133,7 @@ _POINT_PUSH_1 = NavigationTask(
     rules=PUSH,
     charged=("cost_hazards", "cost_pillars"),
     extent=2.0,
-    start=Start(
-        position=(-1.0, -2.0), heading=1.0401537620, goal=(-1.0297569442, 0.1909924819)
-    ),
+    start=Start(position=(-1.0, -2.0), heading=1.0401537620, goal=(-1.0297569442, 0.1909924819)),
     robot_place=(-1.0, -2.0),
     goal=Goal(radius=0.3, keepout=0.4, area=(-2.0, -0.5, 2.0, 2.0)),
     hazards=Hazards(
@@ -162,10 +161,12 @@ _PUSH_BOX = PushBox(places=1, half=0.2, density=0.001, keepout=0.2)
 _CIRCLE_WALL = 1.125
 
 
-def _community(**row: object) -> tuple[NavigationTask, NavigationTask]:
+def _community(**row: Any) -> tuple[NavigationTask, NavigationTask]:
     """A task of Safety-Gymnasium for both robots."""
-    defaults = dict(robot=POINT, timestep=0.002, episode_length=1000, cost_limit=25.0)
-    point = NavigationTask(**{**defaults, **row})  # type: ignore[arg-type]
+    defaults: dict[str, Any] = dict(
+        robot=POINT, timestep=0.002, episode_length=1000, cost_limit=25.0
+    )
+    point = NavigationTask(**{**defaults, **row})
     return _robots(point, _COMMUNITY_CAR_TIMESTEP)
 
 

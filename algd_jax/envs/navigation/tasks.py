@@ -90,8 +90,7 @@ class Rules(NamedTuple):
     sights: Callable[[NavigationTask, Any, View], dict[str, Sight]]
 
 
-@struct.dataclass
-class ButtonState:
+class ButtonState(struct.PyTreeNode):
     """Attributes:
     goal: [] int32 index of the goal button.
     timer: [] int32 steps for which the buttons stay invisible and wrong ones free of charge.
@@ -145,8 +144,7 @@ BUTTON = Rules(_draw_button, _start_button, _step_button, _see_buttons)
 """Press the goal button, again and again; other buttons cost."""
 
 
-@struct.dataclass
-class GoalState:
+class GoalState(struct.PyTreeNode):
     """Attributes:
     goal: [2] position [m].
     last_distance: [] distance from the robot's origin to the goal at the last step [m].
@@ -165,9 +163,7 @@ def _start_goal(row: NavigationTask, view: View, goal: jax.Array) -> GoalState:
     return GoalState(goal, jnp.linalg.norm(goal - view.pose.origin))
 
 
-def _step_goal(
-    row: NavigationTask, state: GoalState, view: View, next_goal: jax.Array
-) -> TaskStep:
+def _step_goal(row: NavigationTask, state: GoalState, view: View, next_goal: jax.Array) -> TaskStep:
     assert row.goal is not None
     distance = jnp.linalg.norm(state.goal - view.pose.origin)
     goal_met = distance <= row.goal.radius
@@ -185,8 +181,7 @@ GOAL = Rules(_draw_place, _start_goal, _step_goal, _see_goal)
 """Reach the goal, again and again."""
 
 
-@struct.dataclass
-class PushState:
+class PushState(struct.PyTreeNode):
     """Attributes:
     goal: [2] position [m].
     last_box: [] distance in space from the robot's origin to the box at the last step [m].
@@ -210,9 +205,7 @@ def _start_push(row: NavigationTask, view: View, goal: jax.Array) -> PushState:
     )
 
 
-def _step_push(
-    row: NavigationTask, state: PushState, view: View, next_goal: jax.Array
-) -> TaskStep:
+def _step_push(row: NavigationTask, state: PushState, view: View, next_goal: jax.Array) -> TaskStep:
     assert row.goal is not None
     now = _start_push(row, view, state.goal)
     goal_met = now.last_goal <= row.goal.radius
