@@ -161,7 +161,7 @@ def train_sac(env: SafetyEnv) -> tuple[Metrics, Any]:
     return metrics, params[1]
 
 
-BRAX_TRAINED = ("PointButton2",)
+BRAX_TRAINED = ("PointButton2", "Hopper")
 """One environment of each kind."""
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from algd_jax import envs
@@ -16,22 +17,58 @@ def test_every_listed_environment_can_be_made() -> None:
         assert envs.make(name).spec.name == name
 
 
-@pytest.mark.parametrize(("name", "size"), [("PointButton1", 76), ("PointButton2", 60)])
-def test_specification(name: str, size: int) -> None:
+POINT_SIZES = {"Goal1": 60, "Goal2": 60, "Button1": 76, "Button2": 76, "Push1": 76, "Push2": 76}
+POINT_SIZES |= {"Circle1": 28, "Circle2": 28}
+ACCELERATED_SIZES = {
+    "PointButton1": 76,
+    "PointButton2": 60,
+    "PointPush1": 76,
+    "CarButton1": 88,
+    "CarButton2": 72,
+}
+
+
+@pytest.mark.parametrize("name", sorted(ACCELERATED_SIZES))
+def test_specification_of_the_accelerated_tasks(name: str) -> None:
     env = envs.make(name)
-    assert env.spec == envs.EnvSpec(
-        name=name,
-        observation_size=size,
-        action_size=2,
-        action_low=(-1.0, -1.0),
-        action_high=(1.0, 1.0),
-        episode_length=400,
-        cost_limit=10.0,
-        control_period=pytest.approx(0.06),
-    )
-    assert (env.observation_size, env.action_size, env.backend) == (size, 2, "mjx")
+    assert env.observation_size == ACCELERATED_SIZES[name]
+    assert (env.action_size, env.spec.action_low, env.spec.action_high) == (2, (-1, -1), (1, 1))
+    assert (env.spec.episode_length, env.spec.cost_limit) == (400, 10.0)
+    assert env.dt == pytest.approx(0.06 if name.startswith("Point") else 0.1)
+    assert env.backend == "mjx"
     with pytest.raises(dataclasses.FrozenInstanceError):
         env.spec.cost_limit = 25.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("robot", ["Point", "Car"])
+@pytest.mark.parametrize("task", sorted(POINT_SIZES))
+def test_specification_of_the_community_tasks(robot: str, task: str) -> None:
+    env = envs.make(f"Safety{robot}{task}-v0")
+    assert env.observation_size == POINT_SIZES[task] + (12 if robot == "Car" else 0)
+    assert env.spec.episode_length == (500 if task.startswith("Circle") else 1000)
+    assert (env.spec.cost_limit, env.spec.cost_discount) == (25.0, 1.0)
+    assert env.dt == pytest.approx(0.02 if robot == "Point" else 0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "charged"),
+    [
+        ("PointButton2", {"hazards", "buttons"}),
+        ("PointPush1", {"hazards", "pillars"}),
+        ("SafetyPointGoal1-v0", {"hazards"}),
+        ("SafetyPointGoal2-v0", {"hazards", "vases_contact", "vases_velocity"}),
+        ("SafetyCarButton2-v0", {"hazards", "buttons", "gremlins"}),
+        ("SafetyPointPush1-v0", {"hazards"}),
+        ("SafetyPointPush2-v0", {"hazards", "pillars"}),
+        ("SafetyPointCircle1-v0", {"out_of_boundary"}),
+    ],
+)
+def test_costs_are_named_and_in_the_metrics(name: str, charged: set[str]) -> None:
+    env = envs.make(name)
+    names = {f"cost_{part}" for part in charged}
+    assert set(env.spec.cost_names) == names
+    state = jax.eval_shape(env.reset, jax.random.key(0))
+    assert names | {"cost", "goal_met"} == set(state.metrics)
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
