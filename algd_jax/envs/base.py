@@ -1,9 +1,11 @@
 """What every environment offers: a Brax environment plus a written specification."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 from brax.envs.base import Env, State
 
 __all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State"]
@@ -75,6 +77,10 @@ class SafetyEnv(Env):
     def dt(self) -> float:
         """Simulated time of one environment step [s]."""
         return self.spec.control_period
+
+    def draw(self, pipeline_state: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """The scene of one state (NumPy leaves) for MuJoCo's renderer or viewer."""
+        raise NotImplementedError(f"{self.spec.name}: this environment cannot be drawn")
 
     def check_action(self, action: jax.Array) -> None:
         """Raises ValueError, while tracing, for an action of the wrong shape."""

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from algd_jax import envs
-from algd_jax.envs.navigation.env import NavigationState
 from algd_jax.envs.navigation.layout import Layout
 from algd_jax.envs.navigation.movables import CONTACT_LEVER, GremlinState, SlidingState
+from algd_jax.envs.navigation.state import NavigationState
 from algd_jax.envs.navigation.tasks import ButtonState, GoalState, PushState
 
 Golden = dict[str, np.ndarray]

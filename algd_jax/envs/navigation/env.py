@@ -4,43 +4,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
-from flax import struct
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
-from algd_jax.envs.navigation import layout, sensors
+from algd_jax.envs.navigation import drawing, layout, sensors
 from algd_jax.envs.navigation.costs import CHARGES, View
 from algd_jax.envs.navigation.movables import movable
 from algd_jax.envs.navigation.scene import Motion, Obstacles, build_scene
+from algd_jax.envs.navigation.state import NavigationState
 from algd_jax.envs.navigation.suites import NavigationTask
 from algd_jax.envs.navigation.tasks import Sight
 from algd_jax.errors import ConfigError
 
-__all__ = ["NavigationEnv", "NavigationState"]
+__all__ = ["NavigationEnv"]
 
 SUBSTEPS = 10
-
-
-@struct.dataclass
-class NavigationState:
-    """Everything that an episode carries from step to step.
-
-    Attributes:
-      qpos, qvel: the robot's coordinates and velocities, see its row in `robots`.
-      time: [] simulated time [s].
-      layout: what stands still.
-      movables: where the movable things are; None in tasks without.
-      task: the state of the task's rules, such as goal and timer.
-      key: from which later goals are drawn.
-    """
-
-    qpos: jax.Array
-    qvel: jax.Array
-    time: jax.Array
-    layout: layout.Layout
-    movables: Any
-    task: Any
-    key: jax.Array
 
 
 class NavigationEnv(SafetyEnv):
@@ -141,6 +120,10 @@ class NavigationEnv(SafetyEnv):
             done=(outcome.goal_met & ~found).astype(jnp.float32),
             metrics={**state.metrics, **_metrics(charges, outcome.goal_met)},
         )
+
+    def draw(self, pipeline_state: NavigationState) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """The scene of one state, with cameras `top` and `side`."""
+        return drawing.draw(self._task, pipeline_state)
 
     def _place(self, key: jax.Array) -> layout.Placement:
         if self._random_start:

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import mujoco
 from flax import struct
 from mujoco import mjx
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
-from algd_jax.envs.velocity.physics import Motion, build_scene
+from algd_jax.envs.velocity.physics import Motion, build_model, build_scene
 from algd_jax.envs.velocity.suites import VelocityTask
 
 __all__ = ["VelocityEnv", "VelocityState"]
@@ -105,6 +106,15 @@ class VelocityEnv(SafetyEnv):
             done=1.0 - jnp.asarray(healthy, jnp.float32),
             metrics={**state.metrics, "cost": _cost(task, velocity), **dict(named)},
         )
+
+    def draw(self, pipeline_state: VelocityState) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """The body in one state."""
+        model = build_model(self._task.body.asset)
+        model.vis.global_.offwidth = model.vis.global_.offheight = 1024
+        data = mujoco.MjData(model)
+        data.qpos[:] = pipeline_state.qpos
+        mujoco.mj_forward(model, data)
+        return model, data
 
     def _simulate(self, state: VelocityState, action: jax.Array) -> Motion:
         """The physics steps of one control period."""

@@ -1,0 +1,31 @@
+"""What a navigation episode carries from step to step."""
+
+from typing import Any
+
+import jax
+from flax import struct
+
+from algd_jax.envs.navigation.layout import Layout
+
+__all__ = ["NavigationState"]
+
+
+class NavigationState(struct.PyTreeNode):
+    """Everything that an episode carries from step to step.
+
+    Attributes:
+      qpos, qvel: the robot's coordinates and velocities, see its row in `robots`.
+      time: [] simulated time [s].
+      layout: what stands still.
+      movables: where the movable things are; None in tasks without.
+      task: the state of the task's rules, such as goal and timer.
+      key: from which later goals are drawn.
+    """
+
+    qpos: jax.Array
+    qvel: jax.Array
+    time: jax.Array
+    layout: Layout
+    movables: Any
+    task: Any
+    key: jax.Array
