@@ -68,9 +68,12 @@ def measure(name: str, batch: int, arguments: argparse.Namespace) -> dict[str, A
         begin = time.perf_counter()
         state, _ = jax.block_until_ready(compiled(state, key))
         rates.append(batch * arguments.steps / (time.perf_counter() - begin))
+    carried = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     return {
         "env": name,
         "batch_size": batch,
+        "state_bytes_per_env": round(carried / batch),
+        "temporary_bytes_per_env": round(compiled.memory_analysis().temp_size_in_bytes / batch),
         "compile_seconds": round(compile_seconds, 2),
         "steps_per_second": round(statistics.median(rates)),
         "slowest": round(min(rates)),

@@ -60,7 +60,7 @@ def test_check_env_on_a_navigation_task(point_button_2: SafetyEnv) -> None:
     check(env)
     env.reset(seed=0)
     info = env.step(env.action_space.sample())[-1]
-    assert set(info) == {"cost", "cost_hazards", "cost_buttons", "cost_gremlins", "goal_met"}
+    assert set(info) == {"cost", "cost_hazards", "cost_buttons", "goal_met"}
 
 
 def test_made_by_gymnasium(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
