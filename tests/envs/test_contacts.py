@@ -127,7 +127,7 @@ def test_contacts_with_spheres_lie_on_the_way(robot: Robot) -> None:
     """From the sphere's centre, a contact lies along the normal, midway between the surfaces."""
     rng, radius, parts = np.random.default_rng(1), 0.1, parts_of(robot)
     qpos = any_poses(robot, rng)[0]
-    centre = np.array([*qpos[:2] + [0.2, 0.25], 0.1])
+    centre = np.array([qpos[0] + 0.2, qpos[1] + 0.25, 0.1])
     pose = robot.pose(jnp.asarray(qpos))
     touches = contacts.sphere_touches(parts, pose, jnp.asarray(centre[None, :2]), radius, 0.1)
     length = radius + 0.5 * np.asarray(touches.distance)
