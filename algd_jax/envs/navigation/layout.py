@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from algd_jax.envs.navigation.geometry import dot
 from algd_jax.envs.navigation.objects import Area, Places, count, fixed
 from algd_jax.errors import ConfigError
 
@@ -238,8 +239,8 @@ def _place(items: list[_Item], key: jax.Array) -> tuple[jax.Array, jax.Array]:
         ) -> tuple[jax.Array, jax.Array]:
             i, key = one
             tries = _draw(key, areas[i])
-            apart = jnp.linalg.norm(tries[:, None] - positions, axis=-1)
-            clear = (apart >= keepouts + keepouts[i]) | (index >= i)
+            offsets = tries[:, None] - positions
+            clear = (dot(offsets, offsets) >= (keepouts + keepouts[i]) ** 2) | (index >= i)
             accepted = jnp.all(clear, axis=1)
             chosen = jnp.where(is_fixed[i], places[i], tries[jnp.argmax(accepted)])
             return positions.at[i].set(chosen), is_fixed[i] | jnp.any(accepted)
