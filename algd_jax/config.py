@@ -22,7 +22,8 @@ class Hyper(struct.PyTreeNode):
     """Numbers that do not shape the program; each may differ between members of a population.
 
     Attributes:
-      cost_limit: d, allowed cost per episode, summed as the environment says (most: undiscounted).
+      cost_limit: d, allowed cost per episode, summed as its ``EnvSpec`` says. [C] for an
+        algorithm made with C constraints.
       discount: γ of the reward.
       cost_discount: γ_c of the cost.
       actor_lr: Adam step size of the actor.

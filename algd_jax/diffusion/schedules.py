@@ -63,6 +63,8 @@ class Denoising(struct.PyTreeNode):
 def denoising(chain_steps: int, beta_min: Scalar, beta_max: Scalar) -> Denoising:
     """DDPM schedule with β_k rising linearly from ``beta_min`` to ``beta_max``.
 
+    In float32, 1 − ᾱ_0 keeps three or four digits, in the paper's reference as here.
+
     Args:
       chain_steps: K >= 1. With K = 1 the only β is ``beta_min``.
       beta_min: [] first β, in (0, 1).
