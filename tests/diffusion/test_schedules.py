@@ -6,7 +6,9 @@ import numpy as np
 from algd_jax.diffusion.schedules import denoising, variance_exploding
 
 
-@hypothesis.given(steps=st.integers(1, 30), low=st.floats(1e-3, 0.5), ratio=st.floats(1.1, 1e3))
+@hypothesis.given(
+    steps=st.sampled_from([1, 2, 5, 20]), low=st.floats(1e-3, 0.5), ratio=st.floats(1.1, 1e3)
+)
 @hypothesis.settings(deadline=None, max_examples=60)
 def test_geometric_between_the_ends_and_deltas_sum_to_the_last_variance(steps, low, ratio):
     schedule = variance_exploding(steps, low, low * ratio)
@@ -23,7 +25,9 @@ def test_one_step_uses_the_smallest_scale():
     np.testing.assert_allclose(schedule.deltas, [1e-4])
 
 
-@hypothesis.given(steps=st.integers(1, 30), low=st.floats(1e-4, 0.1), ratio=st.floats(1.0, 9.0))
+@hypothesis.given(
+    steps=st.sampled_from([1, 2, 5, 20]), low=st.floats(1e-4, 0.1), ratio=st.floats(1.0, 9.0)
+)
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_ddpm_posterior_of_a_clean_latent(steps, low, ratio):
     """Variances add up to 1; without noise the posterior mean is the clean latent, less noisy."""
