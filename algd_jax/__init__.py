@@ -6,16 +6,24 @@ The names below need JAX alone. Environments are in ``algd_jax.envs``, presets i
 """
 
 from algd_jax.agents.algorithms import ALGORITHMS, Algorithm, make_algorithm
+from algd_jax.agents.critics import CriticValues, td_targets
 from algd_jax.agents.update import AgentState, UpdateMetrics
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.diffusion.chain import (
     ChainNoise,
+    ddpm_chain,
     draw_chain_noise,
+    reverse_chain,
     squash_to_box,
     ve_chain,
     zero_chain_noise,
 )
-from algd_jax.diffusion.schedules import VarianceExploding, variance_exploding
+from algd_jax.diffusion.schedules import (
+    Denoising,
+    VarianceExploding,
+    denoising,
+    variance_exploding,
+)
 from algd_jax.diffusion.score_target import score_target
 from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.energy import (
@@ -24,7 +32,16 @@ from algd_jax.lagrangian.energy import (
     plain_lagrangian,
     risk,
 )
-from algd_jax.lagrangian.multiplier import multiplier_loss
+from algd_jax.lagrangian.multiplier import (
+    MultiplierRule,
+    log_adam,
+    multiplier_loss,
+    no_multiplier,
+    pid,
+    projected_gradient,
+    rectified,
+)
+from algd_jax.lagrangian.penalty import PenaltyRule, fixed_penalty, growing_penalty
 from algd_jax.types import Transition
 
 __version__ = "0.1.0"
@@ -37,20 +54,35 @@ __all__ = [
     "ChainNoise",
     "Config",
     "ConfigError",
+    "CriticValues",
+    "Denoising",
     "Hyper",
     "LoopConfig",
+    "MultiplierRule",
+    "PenaltyRule",
     "Transition",
     "UpdateMetrics",
     "VarianceExploding",
     "augmented_lagrangian",
+    "ddpm_chain",
+    "denoising",
     "discounted_budget",
     "draw_chain_noise",
+    "fixed_penalty",
+    "growing_penalty",
+    "log_adam",
     "make_algorithm",
     "multiplier_loss",
+    "no_multiplier",
+    "pid",
     "plain_lagrangian",
+    "projected_gradient",
+    "rectified",
+    "reverse_chain",
     "risk",
     "score_target",
     "squash_to_box",
+    "td_targets",
     "variance_exploding",
     "ve_chain",
     "zero_chain_noise",

@@ -22,7 +22,8 @@ class Hyper(struct.PyTreeNode):
     """Numbers that do not shape the program; each may differ between members of a population.
 
     Attributes:
-      cost_limit: d, allowed cost per episode (undiscounted sum).
+      cost_limit: d, allowed cost per episode, summed as its ``EnvSpec`` says. [C] for an
+        algorithm made with C constraints.
       discount: γ of the reward.
       cost_discount: γ_c of the cost.
       actor_lr: Adam step size of the actor.
@@ -34,8 +35,20 @@ class Hyper(struct.PyTreeNode):
       kappa: κ, standard deviations of ensemble disagreement added to the cost.
       initial_lam: λ_0, the multiplier at the start.
       score_weight: weight of the score regression in the actor loss.
-      sigma_min: smallest noise scale of the chain.
-      sigma_max: largest noise scale of the chain.
+      sigma_min: smallest noise scale of the chain (ve).
+      sigma_max: largest noise scale of the chain (ve).
+      ddpm_beta_min: first β of the chain (ddpm).
+      ddpm_beta_max: last β of the chain (ddpm).
+      guidance: length of the score's push in each step of the chain (ddpm).
+      initial_alpha: weight of the entropy at the start (Gaussian policies).
+      rectifier: c of the rectified multiplier (cal).
+      pid_proportional: K_P of the multiplier rule pid.
+      pid_integral: K_I, per update.
+      pid_derivative: K_D.
+      penalty_growth: factor by which the growing penalty grows.
+      penalty_shrink: share of the violation that may remain after a period without growth.
+      penalty_largest: bound of the growing penalty.
+      penalty_period: updates between two of its decisions.
     """
 
     cost_limit: float = 10.0
@@ -52,6 +65,18 @@ class Hyper(struct.PyTreeNode):
     score_weight: float = 0.1
     sigma_min: float = 0.01
     sigma_max: float = 1.0
+    ddpm_beta_min: float = 1e-4
+    ddpm_beta_max: float = 0.02
+    guidance: float = 0.05
+    initial_alpha: float = 0.2
+    rectifier: float = 10.0
+    pid_proportional: float = 0.1
+    pid_integral: float = 1e-4
+    pid_derivative: float = 0.01
+    penalty_growth: float = 2.0
+    penalty_shrink: float = 0.5
+    penalty_largest: float = 100.0
+    penalty_period: float = 10_000.0
 
     def as_arrays(self) -> Hyper:
         """The same numbers as float32 arrays, so that a changed value never compiles anew."""
@@ -60,9 +85,12 @@ class Hyper(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class AgentConfig:
-    """Sizes of the agent.
+    """Sizes and rules of the agent.
 
     Attributes:
+      diffusion: form of the diffusion policy: ve (variance exploding) or ddpm.
+      multiplier: rule of the multiplier: log_adam, projected_gradient or pid.
+      penalty: rule of the penalty: fixed or growing.
       chain_steps: K, steps of the diffusion chain.
       score_samples: M, Monte Carlo samples of the score target.
       cost_critics: E, members of the cost-critic ensemble.
@@ -74,6 +102,9 @@ class AgentConfig:
       target_period: updates between two steps of the target critics.
     """
 
+    diffusion: str = "ve"
+    multiplier: str = "log_adam"
+    penalty: str = "fixed"
     chain_steps: int = 5
     score_samples: int = 4
     cost_critics: int = 4
@@ -178,7 +209,7 @@ def validate(config: Config) -> None:
 
 
 def _validate_size(name: str, value: object) -> None:
-    if isinstance(value, bool):
+    if isinstance(value, bool | str):  # Names are checked where their tables are.
         return
     least = 0 if name in _MAY_BE_ZERO else 1
     if not isinstance(value, int) or value < least:
@@ -196,6 +227,8 @@ _MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs"}
 _POSITIVE = ("a finite number > 0", lambda x: x > 0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)
 _BELOW_ONE = ("a number in [0, 1)", lambda x: 0 <= x < 1)
+_INSIDE_ONE = ("a number in (0, 1)", lambda x: 0 < x < 1)
+_AT_LEAST_ONE = ("a finite number >= 1", lambda x: x >= 1)
 
 _HYPER_RANGES = {
     "cost_limit": _NOT_NEGATIVE,
@@ -212,6 +245,18 @@ _HYPER_RANGES = {
     "score_weight": _NOT_NEGATIVE,
     "sigma_min": _POSITIVE,
     "sigma_max": _POSITIVE,
+    "ddpm_beta_min": _INSIDE_ONE,
+    "ddpm_beta_max": _INSIDE_ONE,
+    "guidance": _NOT_NEGATIVE,
+    "initial_alpha": _POSITIVE,
+    "rectifier": _NOT_NEGATIVE,
+    "pid_proportional": _NOT_NEGATIVE,
+    "pid_integral": _NOT_NEGATIVE,
+    "pid_derivative": _NOT_NEGATIVE,
+    "penalty_growth": _AT_LEAST_ONE,
+    "penalty_shrink": ("a number in [0, 1]", lambda x: 0 <= x <= 1),
+    "penalty_largest": _POSITIVE,
+    "penalty_period": _AT_LEAST_ONE,
 }
 
 
@@ -220,6 +265,9 @@ def _validate_combinations(config: Config) -> None:
     if hyper.sigma_min >= hyper.sigma_max:
         allowed = f"a number below sigma_max = {hyper.sigma_max}"
         raise _out_of_range("sigma_min", hyper.sigma_min, allowed)
+    if hyper.ddpm_beta_min > hyper.ddpm_beta_max:
+        allowed = f"a number up to ddpm_beta_max = {hyper.ddpm_beta_max}"
+        raise _out_of_range("ddpm_beta_min", hyper.ddpm_beta_min, allowed)
     if loop.batch_size > loop.replay_capacity:
         allowed = f"at most replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("batch_size", loop.batch_size, allowed)

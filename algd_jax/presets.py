@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from algd_jax.agents.algorithms import configured
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import EnvSpec, make
 from algd_jax.errors import unknown_name
@@ -44,6 +45,8 @@ def paper(spec: EnvSpec) -> Config:
             warmup_steps=warmup_steps,
             epoch_steps=spec.episode_length,
             checkpoint_epochs=50,
+            timeout_terminates=spec.timeout_terminal,
+            termination_frees_cost=spec.timeout_terminal,
         ),
         hyper=Hyper(cost_limit=spec.cost_limit),
     )
@@ -74,12 +77,21 @@ PRESETS: dict[str, Callable[[EnvSpec], Config]] = {
 }
 
 
-def preset(name: str, env: str) -> Config:
-    """The complete configuration of a preset for one environment.
+def preset(name: str, env: str, algorithm: str = Config.algorithm) -> Config:
+    """The complete configuration of a preset for one environment and algorithm.
 
     Raises:
-      ConfigError: for an unknown preset or environment.
+      ConfigError: for an unknown preset, environment or algorithm.
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
-    return dataclasses.replace(PRESETS[name](make(env).spec), env=env, preset=name)
+    spec = make(env).spec
+    config = dataclasses.replace(PRESETS[name](spec), env=env, preset=name)
+    return configured(_as_the_limit_is_summed(config, spec), algorithm)
+
+
+def _as_the_limit_is_summed(config: Config, spec: EnvSpec) -> Config:
+    """Where the limit bounds a discounted sum, the cost critics discount alike."""
+    if spec.cost_discount == 1:
+        return config
+    return dataclasses.replace(config, hyper=config.hyper.replace(cost_discount=spec.cost_discount))

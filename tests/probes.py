@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -79,6 +81,14 @@ class GoalProbe(ProbeEnv):
 
     def goal_met(self, time):
         return (time % 2 == 0).astype(jnp.float32)
+
+
+class DiscountedProbe(ProbeEnv):
+    """The limit bounds a discounted sum of costs, and the time limit is a terminal state."""
+
+    def __init__(self):
+        super().__init__(cost_limit=3.0)
+        self.spec = dataclasses.replace(self.spec, cost_discount=0.5, timeout_terminal=True)
 
 
 class BrokenProbe(ProbeEnv):

@@ -9,6 +9,7 @@ import pytest
 
 import algd_jax
 from algd_jax import cli
+from algd_jax.agents.algorithms import ALGORITHMS
 from algd_jax.runs import commands
 from algd_jax.training import checkpoint
 from tests.runs.support import (
@@ -188,6 +189,25 @@ def test_train_prints_plain_lines_and_what_to_do_next(algd, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert config["config"]["seed"] == 3
     assert config["command"][:4] == ["algd", "train", "--env", "ActionProbe"]
+
+
+# Each with other rules, so that those run behind the command line too; ``algd`` runs elsewhere.
+RULES = {
+    "diffusion_lagrangian": ["--diffusion", "ddpm", "--multiplier", "projected_gradient"],
+    "cal": ["--multiplier", "pid"],
+    "sac_lagrangian": ["--penalty", "growing"],
+    "sac": [],
+}
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "algd"])
+def test_every_algorithm_trains(algd, tmp_path, algorithm):
+    flags = [*PROBE, "--algorithm", algorithm, "--env-steps", str(WARMUP + EPOCH)]
+    code, _, err = algd("train", *flags, *RULES[algorithm], "--run-dir", tmp_path / "run")
+    assert (code, err) == (0, "")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert config["algorithm"] == algorithm
+    assert len(read_lines(tmp_path / "run" / "metrics.jsonl")) == 1
 
 
 def test_evaluate_json_is_exactly_one_object(algd, run_dir):

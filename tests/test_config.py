@@ -7,9 +7,11 @@ import jax
 import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig, validate
-from algd_jax.envs import make
+from algd_jax.envs import make, registry
 from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
+from algd_jax.runs.build import build
+from tests.probes import DiscountedProbe
 
 
 def changed(group, **fields):
@@ -43,6 +45,19 @@ def test_the_defaults_are_accepted():
             "hyper",
             {"sigma_min": 2.0},
             "sigma_min: got 2.0, allowed is a number below sigma_max = 1.0",
+        ),
+        ("hyper", {"sigma_min": 1.0}, "sigma_min: got 1.0, allowed is a number below sigma_max"),
+        ("hyper", {"kappa": -0.1}, "kappa: got -0.1, allowed is a finite number >= 0"),
+        ("hyper", {"initial_alpha": 0.0}, "initial_alpha: got 0.0, allowed is a finite number > 0"),
+        ("hyper", {"rectifier": -1.0}, "rectifier: got -1.0, allowed is a finite number >= 0"),
+        ("hyper", {"penalty_growth": 0.5}, "penalty_growth: got 0.5, allowed is a finite number"),
+        ("hyper", {"penalty_period": 0.0}, "penalty_period: got 0.0, allowed is a finite number"),
+        ("hyper", {"pid_integral": -1.0}, "pid_integral: got -1.0, allowed is a finite number"),
+        ("hyper", {"ddpm_beta_max": 1.0}, "ddpm_beta_max: got 1.0, allowed is a number in (0, 1)"),
+        (
+            "hyper",
+            {"ddpm_beta_min": 0.5},
+            "ddpm_beta_min: got 0.5, allowed is a number up to ddpm_beta_max = 0.02",
         ),
         ("config", {"seed": -3}, "seed: got -3, allowed is an integer in [0, 2**32)"),
         ("config", {"seed": 2**32}, "seed: got 4294967296, allowed is an integer in [0, 2**32)"),
@@ -148,6 +163,32 @@ def test_the_paper_preset_is_the_papers_regime():
         termination_frees_cost=False,
     )
     assert config.epochs == 250
+
+
+def test_the_limit_of_a_discounted_sum_is_the_critics_budget(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, "DiscountedProbe", DiscountedProbe)
+    for name in PRESETS:
+        config = preset(name, "DiscountedProbe")
+        assert config.hyper.cost_discount == 0.5
+        assert build(config).algorithm.parts.budget(config.hyper) == config.hyper.cost_limit == 3.0
+        is_paper = name == "paper"
+        assert config.loop.timeout_terminates == config.loop.termination_frees_cost == is_paper
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kappa", "members"),
+    [
+        ("algd", 1.0, 4),
+        ("diffusion_lagrangian", 1.0, 4),
+        ("cal", 0.5, 4),
+        ("sac_lagrangian", 1.0, 1),
+        ("sac", 1.0, 1),
+    ],
+)
+def test_an_algorithm_brings_the_settings_of_its_authors(algorithm, kappa, members):
+    config = preset("paper", "PointButton1", algorithm)
+    assert config.algorithm == algorithm
+    assert (config.hyper.kappa, config.agent.cost_critics) == (kappa, members)
 
 
 def test_unknown_names_suggest_the_nearest():

@@ -1,4 +1,4 @@
-"""Every command and snippet of the README runs, at sizes a test can afford."""
+"""Every command and snippet of README and library page runs, at sizes a test can afford."""
 
 import pathlib
 import re
@@ -7,10 +7,12 @@ import tomllib
 
 import pytest
 
+import algd_jax
 from algd_jax.cli import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+LIBRARY = (ROOT / "docs" / "library.md").read_text()
 TINY = shlex.split(
     "--env-steps 96 --num-envs 4 --warmup-steps 32 --updates-per-step 1 --batch-size 8 "
     "--replay-capacity 96 --epoch-steps 32 --eval-episodes 2 --final-eval-episodes 2 "
@@ -18,8 +20,8 @@ TINY = shlex.split(
 )
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
 def shell_commands():
@@ -61,10 +63,15 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert command.replace("install", "install --quiet") in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("snippet", blocks("python"))
+@pytest.mark.parametrize("snippet", blocks("python") + blocks("python", LIBRARY))
 def test_snippets(snippet, capsys):
-    exec(compile(snippet, "README.md", "exec"), {})
+    exec(compile(snippet, "snippet", "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_library_page_names_what_exists():
+    named = set(re.findall(r"`(\w+)`", LIBRARY.split("## What there is")[1]))
+    assert named - {"AssertionError"} <= set(algd_jax.__all__)
 
 
 def test_linked_files_exist():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from algd_jax.agents.actors import make_diffusion_actor
+from algd_jax.agents.actors import Actor
 from algd_jax.agents.critics import make_critics
+from algd_jax.agents.diffusion_actor import make_diffusion_actor
+from algd_jax.agents.gaussian_actor import make_gaussian_actor
 from algd_jax.agents.update import (
     AgentState,
     Lagrangian,
@@ -19,9 +22,17 @@ from algd_jax.agents.update import (
     init_agent,
     update_agent,
 )
-from algd_jax.config import AgentConfig, Hyper
-from algd_jax.errors import unknown_name
-from algd_jax.lagrangian.energy import augmented_lagrangian
+from algd_jax.config import AgentConfig, Config, Hyper
+from algd_jax.errors import ConfigError, unknown_name
+from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
+from algd_jax.lagrangian.multiplier import (
+    MultiplierRule,
+    log_adam,
+    no_multiplier,
+    pid,
+    projected_gradient,
+)
+from algd_jax.lagrangian.penalty import PenaltyRule, fixed_penalty, growing_penalty
 from algd_jax.types import Transition
 
 
@@ -43,20 +54,66 @@ class Algorithm(NamedTuple):
     parts: Parts
 
 
+ActorFactory = Callable[[int, tuple[float, ...], tuple[float, ...], AgentConfig], Actor]
+"""(O, action_low, action_high, sizes) -> actor."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """What tells one algorithm from another.
 
     Attributes:
+      actor: the class of policies.
       lagrangian: the energy that guides the policy.
+      constrained: whether cost counts at all; if not, λ is 0.
+      rectified: whether the energy sees λ − rect instead of λ.
+      agent, hyper: settings the algorithm's authors chose differently, by field name.
     """
 
-    lagrangian: Lagrangian
+    actor: ActorFactory
+    lagrangian: Lagrangian = plain_lagrangian
+    constrained: bool = True
+    rectified: bool = False
+    agent: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    hyper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 ALGORITHMS: dict[str, Row] = {
-    "algd": Row(lagrangian=augmented_lagrangian),
+    "algd": Row(make_diffusion_actor, augmented_lagrangian),
+    "diffusion_lagrangian": Row(make_diffusion_actor),
+    "cal": Row(make_gaussian_actor, rectified=True, hyper={"kappa": 0.5}),
+    "sac_lagrangian": Row(make_gaussian_actor, agent={"cost_critics": 1}),
+    "sac": Row(make_gaussian_actor, constrained=False, agent={"cost_critics": 1}),
 }
+
+MULTIPLIERS: dict[str, Callable[[Hyper], MultiplierRule]] = {
+    "log_adam": lambda hyper: log_adam(hyper.multiplier_lr),
+    "projected_gradient": lambda hyper: projected_gradient(hyper.multiplier_lr),
+    "pid": lambda hyper: pid(hyper.pid_proportional, hyper.pid_integral, hyper.pid_derivative),
+}
+
+PENALTIES: dict[str, Callable[[Hyper], PenaltyRule]] = {
+    "fixed": lambda hyper: fixed_penalty(hyper.rho),
+    "growing": lambda hyper: growing_penalty(
+        hyper.rho,
+        hyper.penalty_growth,
+        hyper.penalty_shrink,
+        hyper.penalty_largest,
+        hyper.penalty_period,
+    ),
+}
+
+
+def configured(config: Config, name: str) -> Config:
+    """``config`` for the named algorithm, with the settings its authors chose.
+
+    Raises:
+      ConfigError: for an unknown name.
+    """
+    row = _look_up("algorithm", name, ALGORITHMS)
+    agent = dataclasses.replace(config.agent, **row.agent)
+    hyper = config.hyper.replace(**row.hyper)
+    return dataclasses.replace(config, algorithm=name, agent=agent, hyper=hyper)
 
 
 def make_algorithm(
@@ -64,8 +121,9 @@ def make_algorithm(
     obs_size: int,
     action_low: tuple[float, ...],
     action_high: tuple[float, ...],
-    horizon: int,
+    horizon: int | None,
     sizes: AgentConfig = AgentConfig(),
+    constraints: int = 1,
 ) -> Algorithm:
     """Assemble an algorithm for one kind of environment.
 
@@ -73,37 +131,36 @@ def make_algorithm(
       name: a key of ``ALGORITHMS``.
       obs_size: O.
       action_low, action_high: [A] action box.
-      horizon: H, steps per episode.
-      sizes: networks, chain length and ensemble size.
+      horizon: H, steps per episode over which ``cost_limit`` sums; None if the limit bounds the
+        discounted sum and is the critics' budget as it stands.
+      sizes: networks, chain length, ensemble size and rules.
+      constraints: C; for C > 1 costs are [B, C] and limits [C].
 
     Raises:
-      ConfigError: for an unknown name.
+      ConfigError: for an unknown name, or an action box that is empty or infinite.
     """
-    if name not in ALGORITHMS:
-        raise unknown_name("algorithm", name, ALGORITHMS)
+    row = _look_up("algorithm", name, ALGORITHMS)
+    multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
+    _check_box(action_low, action_high)
     parts = Parts(
-        actor=make_diffusion_actor(
-            obs_size,
-            action_low,
-            action_high,
-            sizes.chain_steps,
-            sizes.score_samples,
-            sizes.time_features,
-            (sizes.actor_width,) * sizes.actor_layers,
-        ),
+        actor=row.actor(obs_size, action_low, action_high, sizes),
         critics=make_critics(
             obs_size,
             len(action_low),
             (sizes.critic_width,) * sizes.critic_layers,
             sizes.cost_critics,
+            constraints,
         ),
-        lagrangian=ALGORITHMS[name].lagrangian,
+        lagrangian=row.lagrangian,
+        multiplier=multiplier if row.constrained else lambda hyper: no_multiplier(),
+        penalty=_look_up("penalty", sizes.penalty, PENALTIES),
+        rectified=row.rectified,
         horizon=horizon,
         target_period=sizes.target_period,
     )
 
     def act(state: AgentState, obs: jax.Array, key: jax.Array, hyper: Hyper) -> jax.Array:
-        return parts.actor.act(state.actor, obs, key, hyper)
+        return parts.actor.draw(state.actor, obs, key, hyper).action
 
     def act_deterministic(state: AgentState, obs: jax.Array, hyper: Hyper) -> jax.Array:
         return parts.actor.act_deterministic(state.actor, obs, hyper)
@@ -115,3 +172,23 @@ def make_algorithm(
         update=partial(update_agent, parts),
         parts=parts,
     )
+
+
+Entry = TypeVar("Entry")
+
+
+def _look_up(field: str, name: str, table: Mapping[str, Entry]) -> Entry:
+    if name not in table:
+        raise unknown_name(field, name, table)
+    return table[name]
+
+
+def _check_box(low: tuple[float, ...], high: tuple[float, ...]) -> None:
+    if len(low) != len(high) or not low:
+        raise ConfigError(f"action_low, action_high: got {len(low)} and {len(high)} numbers")
+    for bottom, top in zip(low, high, strict=True):
+        if not (math.isfinite(bottom) and math.isfinite(top) and bottom < top):
+            raise ConfigError(
+                f"action_low, action_high: got [{bottom}, {top}], "
+                "allowed are finite numbers with low < high"
+            )

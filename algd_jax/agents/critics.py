@@ -34,7 +34,7 @@ class CriticValues(struct.PyTreeNode):
 
     Attributes:
       reward: [2] discounted reward.
-      cost: [E] discounted cost.
+      cost: [E] discounted cost; [E, C] with several constraints.
     """
 
     reward: jax.Array
@@ -65,14 +65,22 @@ class Critics:
 
 
 def make_critics(
-    obs_size: int, action_size: int, widths: tuple[int, ...], ensemble_size: int
+    obs_size: int,
+    action_size: int,
+    widths: tuple[int, ...],
+    ensemble_size: int,
+    constraints: int = 1,
 ) -> Critics:
-    """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost."""
+    """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost.
+
+    Several constraints share an ensemble member's hidden layers and have an output each.
+    """
+    relu = (nn.relu, nn.initializers.xavier_uniform())
+    silu = (nn.silu, truncated_fan_in_normal())
+    shape = () if constraints == 1 else (constraints,)
     return Critics(
-        reward=ValueNetwork(
-            obs_size, action_size, widths, nn.relu, nn.initializers.xavier_uniform()
-        ),
-        cost=ValueNetwork(obs_size, action_size, widths, nn.silu, truncated_fan_in_normal()),
+        reward=ValueNetwork(obs_size, action_size, widths, *relu),
+        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape),
         ensemble_size=ensemble_size,
     )
 
@@ -95,7 +103,7 @@ def td_targets(
       cost_discount: [] γ_c.
 
     Returns:
-      reward: [2], both entries equal; cost: [E].
+      reward: [2], both entries equal; cost: as in ``next_values``.
     """
     continues = 1.0 - transition.terminated
     cost_continues = 1.0 - transition.cost_terminated
@@ -105,14 +113,14 @@ def td_targets(
 
 
 def td_losses(values: CriticValues, targets: CriticValues) -> tuple[jax.Array, jax.Array]:
-    """Squared errors of one example: summed over the twins, averaged over the ensemble."""
+    """Squared errors of one example: summed over the twins, averaged over all cost values."""
     reward_loss = jnp.sum((values.reward - targets.reward) ** 2)
     cost_loss = jnp.mean((values.cost - targets.cost) ** 2)
     return reward_loss, cost_loss
 
 
 def pessimistic(values: CriticValues, kappa: Scalar) -> tuple[jax.Array, jax.Array]:
-    """(smaller reward value [], risk []) of one state-action pair."""
+    """(smaller reward value [], risk [] or [C]) of one state-action pair."""
     return jnp.min(values.reward), risk(values.cost, kappa)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from algd_jax.agents.actors import ActorNoise, DiffusionActor
+from algd_jax.agents.actors import Actor, Draw
 from algd_jax.agents.critics import (
     CriticParams,
     Critics,
@@ -22,12 +22,14 @@ from algd_jax.agents.critics import (
 )
 from algd_jax.config import Hyper
 from algd_jax.diffusion.score_target import EnergyFunction
+from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.energy import discounted_budget
-from algd_jax.lagrangian.multiplier import multiplier_loss
+from algd_jax.lagrangian.multiplier import MultiplierRule, rectified
+from algd_jax.lagrangian.penalty import PenaltyRule
 from algd_jax.types import Scalar, Transition
 
 Lagrangian = Callable[[Scalar, Scalar, Scalar, Scalar, Scalar], jax.Array]
-"""(reward_value, risk, lam, rho, budget) -> energy, all scalars."""
+"""(reward_value, risk, lam, rho, budget) -> energy []."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +40,27 @@ class Parts:
       actor: how actions are drawn and the policy is trained.
       critics: the networks that judge actions.
       lagrangian: the energy the policy descends.
-      horizon: H, steps per episode, which turns the cost limit into a discounted budget.
+      multiplier: how λ moves; a rule for each hyper.
+      penalty: how ρ moves, likewise.
+      rectified: whether the energy sees λ − rect (CAL) instead of λ.
+      horizon: H, steps per episode, which turns the cost limit into a discounted budget; None if
+        the limit is one already.
       target_period: updates between two steps of the target critics.
     """
 
-    actor: DiffusionActor
+    actor: Actor
     critics: Critics
     lagrangian: Lagrangian
-    horizon: int
+    multiplier: Callable[[Hyper], MultiplierRule]
+    penalty: Callable[[Hyper], PenaltyRule]
+    rectified: bool
+    horizon: int | None
     target_period: int
 
     def budget(self, hyper: Hyper) -> jax.Array:
-        """[] discounted cost allowed."""
+        """[] (or [C]) discounted cost allowed."""
+        if self.horizon is None:
+            return jnp.asarray(hyper.cost_limit)
         return discounted_budget(hyper.cost_limit, hyper.cost_discount, self.horizon)
 
 
@@ -60,47 +71,64 @@ class AgentState(struct.PyTreeNode):
       actor: parameters of the actor.
       critics: parameters of all critics.
       target_critics: their slowly moving copies.
-      log_lam: [] log of the multiplier λ.
-      actor_optimizer, critic_optimizer, multiplier_optimizer: Adam moments.
+      multiplier: state of the multiplier's rule.
+      penalty: state of the penalty's rule.
+      actor_optimizer, critic_optimizer: Adam moments.
       updates: [] int32, updates made.
     """
 
     actor: dict
     critics: CriticParams
     target_critics: CriticParams
-    log_lam: jax.Array
+    multiplier: Any
+    penalty: Any
     actor_optimizer: optax.OptState
     critic_optimizer: optax.OptState
-    multiplier_optimizer: optax.OptState
     updates: jax.Array
 
 
 class UpdateMetrics(struct.PyTreeNode):
-    """What one update reports, in the order in which it arises; every field is a scalar.
+    """What one update reports, in the order in which it arises; scalars.
+
+    With C constraints ``risk``, ``violation``, ``lam`` and ``rho`` are [C].
 
     Attributes:
       reward_loss: summed squared error of the twin reward critics.
       cost_loss: mean squared error of the cost critics.
       critic_gradient: global norm of the critics' gradient.
-      energy: mean energy of the policy's actions.
-      score_loss: mean squared error of the score model.
-      actor_gradient: global norm of the actor's gradient.
       reward_value: mean value of replayed pairs.
       risk: mean pessimistic discounted cost of replayed pairs.
       violation: risk above the discounted budget; negative when there is slack.
+      energy: mean energy of the policy's actions.
+      auxiliary: mean of the actor's other loss term (score error, or log density).
+      actor_gradient: global norm of the actor's gradient.
       lam: multiplier λ after the update.
+      rho: penalty ρ after the update.
     """
 
     reward_loss: jax.Array
     cost_loss: jax.Array
     critic_gradient: jax.Array
-    energy: jax.Array
-    score_loss: jax.Array
-    actor_gradient: jax.Array
     reward_value: jax.Array
     risk: jax.Array
     violation: jax.Array
+    energy: jax.Array
+    auxiliary: jax.Array
+    actor_gradient: jax.Array
     lam: jax.Array
+    rho: jax.Array
+
+
+class Pressure(NamedTuple):
+    """What weighs the cost in the energy of one update.
+
+    Attributes:
+      lam: λ as the energy sees it, [] or [C].
+      rho: ρ, [] or [C].
+    """
+
+    lam: Scalar
+    rho: Scalar
 
 
 Tree = TypeVar("Tree")
@@ -113,18 +141,25 @@ _ADAM = optax.scale_by_adam()
 
 
 def init_agent(parts: Parts, key: jax.Array, hyper: Hyper) -> AgentState:
-    """A fresh agent; target critics start equal to the critics."""
+    """A fresh agent; target critics start equal to the critics.
+
+    Raises:
+      ConfigError: unless there is one cost limit per constraint.
+    """
+    shape, limits = parts.critics.cost.value_shape, jnp.shape(hyper.cost_limit)
+    if limits != shape:
+        raise ConfigError(f"cost_limit: got an array of shape {limits}, allowed is {shape}")
     actor_key, critic_key = jax.random.split(key)
-    actor, critics = parts.actor.init(actor_key), parts.critics.init(critic_key)
-    log_lam = jnp.log(jnp.float32(hyper.initial_lam))
+    actor, critics = parts.actor.init(actor_key, hyper), parts.critics.init(critic_key)
+    lam = jnp.broadcast_to(jnp.float32(hyper.initial_lam), shape)
     return AgentState(
         actor=actor,
         critics=critics,
         target_critics=jax.tree.map(jnp.copy, critics),
-        log_lam=log_lam,
+        multiplier=parts.multiplier(hyper).init(lam),
+        penalty=parts.penalty(hyper).init(lam),
         actor_optimizer=_ADAM.init(actor),
         critic_optimizer=_ADAM.init(critics),
-        multiplier_optimizer=_ADAM.init(log_lam),
         updates=jnp.int32(0),
     )
 
@@ -133,7 +168,7 @@ def action_energy(
     parts: Parts,
     critics: CriticParams,
     obs: jax.Array,
-    lam: Scalar,
+    pressure: Pressure,
     hyper: Hyper,
 ) -> EnergyFunction:
     """The energy landscape over actions at one state: action [A] -> Lagrangian [].
@@ -142,7 +177,7 @@ def action_energy(
       parts: the algorithm's parts.
       critics: their parameters.
       obs: [O].
-      lam: [] multiplier.
+      pressure: λ and ρ.
       hyper: scalars.
     """
     values_at = parts.critics.at_state(critics, obs)
@@ -150,7 +185,7 @@ def action_energy(
 
     def energy(action: jax.Array) -> jax.Array:
         reward_value, risk = pessimistic(values_at(action), hyper.kappa)
-        return parts.lagrangian(reward_value, risk, lam, hyper.rho, budget)
+        return parts.lagrangian(reward_value, risk, pressure.lam, pressure.rho, budget)
 
     return energy
 
@@ -160,23 +195,24 @@ def critic_loss(
     critics: CriticParams,
     target_critics: CriticParams,
     batch: Transition,
-    next_actions: jax.Array,
+    next_draws: Draw,
     hyper: Hyper,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Mean loss of all critics on a batch, and its (reward, cost) parts.
 
     Args:
       batch: transitions, leaves [B, …].
-      next_actions: [B, A] drawn from the current policy at the next observations.
+      next_draws: from the current policy at the next observations, leaves [B, …].
     """
 
-    def example(transition, next_action):
-        next_values = parts.critics.at_state(target_critics, transition.next_obs)(next_action)
+    def example(transition, draw):
+        next_values = parts.critics.at_state(target_critics, transition.next_obs)(draw.action)
+        next_values = next_values.replace(reward=next_values.reward + draw.bonus)
         targets = td_targets(transition, next_values, hyper.discount, hyper.cost_discount)
         values = parts.critics.at_state(critics, transition.obs)(transition.action)
         return td_losses(values, jax.lax.stop_gradient(targets))
 
-    reward_loss, cost_loss = jax.tree.map(jnp.mean, jax.vmap(example)(batch, next_actions))
+    reward_loss, cost_loss = jax.tree.map(jnp.mean, jax.vmap(example)(batch, next_draws))
     return reward_loss + cost_loss, (reward_loss, cost_loss)
 
 
@@ -184,26 +220,25 @@ def actor_loss(
     parts: Parts,
     actor: dict,
     critics: CriticParams,
-    lam: Scalar,
+    pressure: Pressure,
     obs: jax.Array,
-    noise: ActorNoise,
+    noise: Any,
     hyper: Hyper,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """Mean energy + score_weight · mean score error on a batch, and the two parts.
+    """Mean actor loss on a batch, and its (energy, auxiliary) parts.
 
     Args:
-      lam: [] multiplier, a constant here.
+      pressure: λ and ρ, constants here.
       obs: [B, O].
       noise: the actor's randomness, leaves [B, …].
     """
 
     def example(obs_i, noise_i):
-        energy = action_energy(parts, critics, obs_i, lam, hyper)
+        energy = action_energy(parts, critics, obs_i, pressure, hyper)
         return parts.actor.loss_terms(actor, obs_i, energy, noise_i, hyper)
 
     terms = jax.tree.map(jnp.mean, jax.vmap(example)(obs, noise))
-    loss = terms.energy + hyper.score_weight * terms.score_error
-    return loss, (terms.energy, terms.score_error)
+    return terms.loss, (terms.energy, terms.auxiliary)
 
 
 def update_agent(
@@ -219,26 +254,31 @@ def update_agent(
       hyper: scalars.
     """
     chex.assert_rank([batch.obs, batch.action, batch.next_obs], 2)
-    chex.assert_rank([batch.reward, batch.cost, batch.terminated, batch.cost_terminated], 1)
+    chex.assert_rank([batch.reward, batch.terminated, batch.cost_terminated], 1)
+    chex.assert_shape(batch.cost, (*batch.reward.shape, *parts.critics.cost.value_shape))
     critic_key, actor_key = jax.random.split(key)
     state, critic_metrics = _update_critics(parts, state, batch, critic_key, hyper)
-    state, actor_metrics = _update_actor(parts, state, batch, actor_key, hyper)
-    state, multiplier_metrics = _update_multiplier(parts, state, batch, hyper)
+    # Actor and multiplier learn from the critics just updated.
+    judgement = _judge(parts, state.critics, batch, hyper)
+    violation = judgement["violation"]
+    state, actor_metrics = _update_actor(parts, state, batch, violation, actor_key, hyper)
+    state, multiplier_metrics = _update_multiplier(parts, state, violation, hyper)
     state = _update_targets(parts, state, hyper)
-    return state, UpdateMetrics(**critic_metrics, **actor_metrics, **multiplier_metrics)
+    metrics = critic_metrics | judgement | actor_metrics | multiplier_metrics
+    return state, UpdateMetrics(**metrics)
 
 
 def _update_critics(
     parts: Parts, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
 ) -> _Stage:
-    def sample_action(obs, sample_key):
-        return parts.actor.act(state.actor, obs, sample_key, hyper)
+    def draw(obs, sample_key):
+        return parts.actor.draw(state.actor, obs, sample_key, hyper)
 
     keys = jax.random.split(key, batch.reward.shape[0])
-    next_actions = jax.vmap(sample_action)(batch.next_obs, keys)
+    next_draws = jax.vmap(draw)(batch.next_obs, keys)
 
     def loss(critics):
-        return critic_loss(parts, critics, state.target_critics, batch, next_actions, hyper)
+        return critic_loss(parts, critics, state.target_critics, batch, next_draws, hyper)
 
     gradients, (reward_loss, cost_loss) = jax.grad(loss, has_aux=True)(state.critics)
     critics, optimizer = _adam_step(
@@ -252,43 +292,53 @@ def _update_critics(
     return state.replace(critics=critics, critic_optimizer=optimizer), metrics
 
 
+def _judge(
+    parts: Parts, critics: CriticParams, batch: Transition, hyper: Hyper
+) -> dict[str, jax.Array]:
+    """What the critics think of the replayed pairs, on average."""
+
+    def values_of(obs, action):
+        return pessimistic(parts.critics.at_state(critics, obs)(action), hyper.kappa)
+
+    reward_values, risks = jax.vmap(values_of)(batch.obs, batch.action)
+    risk = jnp.mean(risks, axis=0)
+    violation = risk - parts.budget(hyper)
+    return dict(reward_value=jnp.mean(reward_values), risk=risk, violation=violation)
+
+
 def _update_actor(
-    parts: Parts, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+    parts: Parts,
+    state: AgentState,
+    batch: Transition,
+    violation: jax.Array,
+    key: jax.Array,
+    hyper: Hyper,
 ) -> _Stage:
-    # Against the critics just updated.
     noise = jax.vmap(parts.actor.draw_noise)(jax.random.split(key, batch.reward.shape[0]))
-    lam = jnp.exp(state.log_lam)
+    lam = parts.multiplier(hyper).lam(state.multiplier)
+    pressure = Pressure(
+        lam=rectified(lam, violation, hyper.rectifier) if parts.rectified else lam,
+        rho=parts.penalty(hyper).rho(state.penalty),
+    )
 
     def loss(actor):
-        return actor_loss(parts, actor, state.critics, lam, batch.obs, noise, hyper)
+        return actor_loss(parts, actor, state.critics, pressure, batch.obs, noise, hyper)
 
-    gradients, (energy, score_loss) = jax.grad(loss, has_aux=True)(state.actor)
+    gradients, (energy, auxiliary) = jax.grad(loss, has_aux=True)(state.actor)
     actor, optimizer = _adam_step(state.actor, gradients, state.actor_optimizer, hyper.actor_lr)
-    metrics = dict(
-        energy=energy, score_loss=score_loss, actor_gradient=optax.global_norm(gradients)
-    )
+    metrics = dict(energy=energy, auxiliary=auxiliary, actor_gradient=optax.global_norm(gradients))
     return state.replace(actor=actor, actor_optimizer=optimizer), metrics
 
 
-def _update_multiplier(parts: Parts, state: AgentState, batch: Transition, hyper: Hyper) -> _Stage:
-    # Likewise.
-    def values_of(obs, action):
-        return pessimistic(parts.critics.at_state(state.critics, obs)(action), hyper.kappa)
-
-    reward_values, risks = jax.vmap(values_of)(batch.obs, batch.action)
-    budget = parts.budget(hyper)
-    gradient = jax.grad(multiplier_loss)(state.log_lam, risks, budget)
-    log_lam, optimizer = _adam_step(
-        state.log_lam, gradient, state.multiplier_optimizer, hyper.multiplier_lr
-    )
-    risk = jnp.mean(risks)
-    metrics = dict(
-        lam=jnp.exp(log_lam),
-        risk=risk,
-        violation=risk - budget,
-        reward_value=jnp.mean(reward_values),
-    )
-    return state.replace(log_lam=log_lam, multiplier_optimizer=optimizer), metrics
+def _update_multiplier(
+    parts: Parts, state: AgentState, violation: jax.Array, hyper: Hyper
+) -> _Stage:
+    rule, penalty_rule = parts.multiplier(hyper), parts.penalty(hyper)
+    multiplier = rule.update(state.multiplier, violation)
+    penalty = penalty_rule.update(state.penalty, violation)
+    rho = jnp.broadcast_to(penalty_rule.rho(penalty), violation.shape)
+    metrics = dict(lam=rule.lam(multiplier), rho=rho)
+    return state.replace(multiplier=multiplier, penalty=penalty), metrics
 
 
 def _update_targets(parts: Parts, state: AgentState, hyper: Hyper) -> AgentState:

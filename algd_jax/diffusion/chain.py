@@ -7,12 +7,17 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 
-from algd_jax.diffusion.schedules import VarianceExploding
+from algd_jax.diffusion.schedules import Denoising, VarianceExploding
+from algd_jax.types import Scalar
 
-ScoreFunction = Callable[[jax.Array, jax.Array], jax.Array]
-"""(squashed action [A], chain index k []) -> score [A], at a fixed state."""
+ModelFunction = Callable[[jax.Array, jax.Array], jax.Array]
+"""(squashed or plain latent [A], chain index k []) -> model output [A], at a fixed state."""
+
+ReverseStep = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""(latent [A], chain index k [], noise [A]) -> next latent [A]."""
 
 Bound = jax.Array | tuple[float, ...]
 """One side of the action box, [A]."""
@@ -25,7 +30,7 @@ class ChainNoise(struct.PyTreeNode):
     """Unit-normal draws that one chain consumes.
 
     Attributes:
-      initial: [A] scaled by σ_{K−1} to start the chain.
+      initial: [A] where the chain starts, in units of its largest noise scale.
       steps: [K−1, A] in the order of use, k = K−1 … 1; the last step (k = 0) adds no noise.
     """
 
@@ -53,45 +58,102 @@ def squash_to_box(low: Bound, high: Bound) -> SquashFunction:
     return lambda latent: scale * jnp.tanh(latent) + centre
 
 
-def ve_chain(
-    score: ScoreFunction,
-    schedule: VarianceExploding,
-    noise: ChainNoise,
-    squash: SquashFunction,
-) -> jax.Array:
-    """Run the variance-exploding reverse chain.
-
-    x ~ N(0, σ_{K−1}² I); for k = K−1 … 0: x ← x + Δ_k · score(squash(x), k), then, except at k = 0,
-    x ← x + sqrt(Δ_k) · ε.
+def reverse_chain(step: ReverseStep, start: jax.Array, step_noise: jax.Array) -> jax.Array:
+    """Run a reverse chain: x ← step(x, k, ε_k) for k = K−1 … 0, where ε_0 = 0.
 
     Args:
-      score: the score model at one state.
-      schedule: K noise scales.
-      noise: the draws the chain consumes; zeros give the deterministic action.
-      squash: latent to action.
+      step: what one step does.
+      start: [A] latent before the first step.
+      step_noise: [K−1, A] draws for k = K−1 … 1; the last step adds no noise.
 
     Returns:
       [K, A] latents indexed by k: row k is x *after* the step with index k, so
       ``squash(latents[0])`` is the action.
     """
-    chain_steps = schedule.sigmas.shape[0]
-    chex.assert_rank([noise.initial, noise.steps], [1, 2])
-    chex.assert_axis_dimension(noise.steps, 0, chain_steps - 1)
-    no_noise_at_the_end = jnp.zeros((1, *noise.initial.shape), noise.initial.dtype)
+    chex.assert_rank([start, step_noise], [1, 2])
+    chain_steps = step_noise.shape[0] + 1
+    noise = jnp.concatenate([step_noise, jnp.zeros((1, *start.shape), start.dtype)])
 
-    def reverse_step(latent, step):
-        k, delta, step_noise = step
-        latent = latent + delta * score(squash(latent), k) + jnp.sqrt(delta) * step_noise
+    def body(latent, k_and_noise):
+        latent = step(latent, *k_and_noise)
         return latent, latent
 
-    descending = jnp.arange(chain_steps)[::-1]
-    steps = (
-        descending,
-        schedule.deltas[::-1],
-        jnp.concatenate([noise.steps, no_noise_at_the_end]),
-    )
     # Unrolled: the chain is short, and one straight program fuses better than a loop.
-    _, latents = jax.lax.scan(
-        reverse_step, schedule.sigmas[-1] * noise.initial, steps, unroll=chain_steps
-    )
+    descending = jnp.arange(chain_steps)[::-1]
+    _, latents = jax.lax.scan(body, start, (descending, noise), unroll=chain_steps)
     return latents[::-1]
+
+
+def ve_chain(
+    score: ModelFunction,
+    schedule: VarianceExploding,
+    noise: ChainNoise,
+    squash: SquashFunction,
+) -> jax.Array:
+    """Run the variance-exploding reverse chain (paper, section on the diffusion policy).
+
+    x ~ N(0, σ_{K−1}² I); for k = K−1 … 0: x ← x + Δ_k · score(squash(x), k), then, except at k = 0,
+    x ← x + sqrt(Δ_k) · ε.
+
+    Args:
+      score: the score model at one state; it sees the squashed latent.
+      schedule: K noise scales.
+      noise: the draws the chain consumes; zeros give the deterministic action.
+      squash: latent to action.
+
+    Returns:
+      [K, A] latents, as :func:`reverse_chain`.
+    """
+    _assert_same_length(noise, schedule.sigmas)
+
+    def step(latent, k, step_noise):
+        delta = schedule.deltas[k]
+        return latent + delta * score(squash(latent), k) + jnp.sqrt(delta) * step_noise
+
+    return reverse_chain(step, schedule.sigmas[-1] * noise.initial, noise.steps)
+
+
+def ddpm_chain(
+    noise_model: ModelFunction,
+    score: ModelFunction,
+    schedule: Denoising,
+    noise: ChainNoise,
+    squash: SquashFunction,
+    guidance: Scalar,
+) -> jax.Array:
+    """Run the DDPM reverse chain, guided by the direction of a score (the paper's second form).
+
+    x ~ N(0, I); for k = K−1 … 0: x̂_0 = (x − sqrt(1−ᾱ_k) ε_θ(x, k)) / sqrt(ᾱ_k); x ← posterior mean
+    of (x̂_0, x) + guidance · φ/|φ| with φ = score(squash(x), k), then, except at k = 0, noise of the
+    posterior's standard deviation.
+
+    Args:
+      noise_model: ε_θ at one state; it sees the latent as it is.
+      score: φ at one state; it sees the squashed latent.
+      schedule: K noise scales.
+      noise: the draws the chain consumes; zeros give the deterministic action.
+      squash: latent to action.
+      guidance: [] length of the guiding step.
+
+    Returns:
+      [K, A] latents, as :func:`reverse_chain`.
+    """
+    _assert_same_length(noise, schedule.sigmas)
+
+    def step(latent, k, step_noise):
+        predicted_noise = schedule.sigmas[k] * noise_model(latent, k)
+        clean = (latent - predicted_noise) / schedule.signals[k]
+        mean = schedule.clean_weights[k] * clean + schedule.latent_weights[k] * latent
+        guided = mean + guidance * _direction(score(squash(latent), k))
+        return guided + schedule.posterior_stds[k] * step_noise
+
+    return reverse_chain(step, noise.initial, noise.steps)
+
+
+def _direction(vector: jax.Array) -> jax.Array:
+    # A norm with a derivative of 0, not NaN, at the origin.
+    return vector / (optax.safe_norm(vector, 0.0) + 1e-8)
+
+
+def _assert_same_length(noise: ChainNoise, sigmas: jax.Array) -> None:
+    chex.assert_axis_dimension(noise.steps, 0, sigmas.shape[0] - 1)

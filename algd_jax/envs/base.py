@@ -50,6 +50,11 @@ class EnvSpec:
     cost_discount: float = 1.0
     timeout_terminal: bool = False
 
+    @property
+    def limited_steps(self) -> int | None:
+        """Steps over whose plain sum of costs the limit goes; None if that sum is discounted."""
+        return self.episode_length if self.cost_discount == 1 else None
+
 
 class SafetyEnv(Env):
     """A Brax environment whose `metrics` carry `cost` and whose facts are in `spec`.

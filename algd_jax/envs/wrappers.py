@@ -18,7 +18,7 @@ class EpisodeWrapper(Wrapper):
       truncation      [N]     1 where the time limit, not termination, ended the episode here.
       final_obs       [N, O]  observation after the step and before any reset; bootstrap from it.
       episode_return  [N]     sum of rewards of the episode, this step included.
-      episode_cost    [N]     sum of costs of the episode, this step included.
+      episode_cost    [N]     sum of costs, likewise, discounted if the limit bounds such a sum.
       reset_key       [N]     random keys of the resets to come.
 
     On a step with `done = 1` the sums and `steps` are those of the episode that just ended, while
@@ -57,6 +57,7 @@ class EpisodeWrapper(Wrapper):
         steps = going_on * state.info["steps"] + 1.0
         timed_out = (steps >= self.spec.episode_length).astype(jnp.float32)
         done = jnp.maximum(after.done, timed_out)
+        cost = self.spec.cost_discount ** (steps - 1.0) * after.metrics["cost"]
         info = {
             **state.info,
             **after.info,
@@ -64,7 +65,7 @@ class EpisodeWrapper(Wrapper):
             "truncation": timed_out * (1.0 - after.done),
             "final_obs": after.obs,
             "episode_return": going_on * state.info["episode_return"] + after.reward,
-            "episode_cost": going_on * state.info["episode_cost"] + after.metrics["cost"],
+            "episode_cost": going_on * state.info["episode_cost"] + cost,
         }
         after = after.replace(done=done, info=info)
         # Episodes of one batch end together as a rule, so the reset is skipped on most steps.

@@ -1,6 +1,7 @@
 """Risk and the two Lagrangian energies of an action (paper, section on the augmented Lagrangian).
 
-Every function takes and returns scalars (or arrays that broadcast elementwise).
+Written for one constraint. With C constraints, risk, λ, ρ, limit and budget gain a trailing axis
+[C] and the energies sum over it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ def risk(cost_values: jax.Array, kappa: Scalar) -> jax.Array:
     """Pessimistic cost value: mean_e Q_{c,e} + κ · std_e Q_{c,e}.
 
     Args:
-      cost_values: [E] discounted cost predicted by each ensemble member.
+      cost_values: [E] (or [E, C]) discounted cost predicted by each ensemble member.
       kappa: [] κ >= 0, how many standard deviations of disagreement are added.
 
     Returns:
-      [] the risk, with the sample standard deviation (ddof = 1), which is 0 for E = 1.
+      [] (or [C]) the risk, with the sample standard deviation (ddof = 1), which is 0 for E = 1.
     """
-    mean = jnp.mean(cost_values)
+    mean = jnp.mean(cost_values, axis=0)
     members = cost_values.shape[0]
     if members == 1:
         return mean
-    variance = jnp.sum((cost_values - mean) ** 2) / (members - 1)
+    variance = jnp.sum((cost_values - mean) ** 2, axis=0) / (members - 1)
     # Identical members have a standard deviation of 0, whose derivative must be 0 and not NaN.
     safe_variance = jnp.where(variance > 0, variance, 1.0)
     return mean + kappa * jnp.where(variance > 0, jnp.sqrt(safe_variance), 0.0)
@@ -50,7 +51,7 @@ def plain_lagrangian(
 ) -> jax.Array:
     """L = −Q + λ (Q_c − h). ``rho`` is unused: both energies share one signature."""
     del rho
-    return jnp.asarray(-reward_value + lam * (risk - budget))
+    return -reward_value + jnp.sum(lam * (risk - budget))
 
 
 def augmented_lagrangian(
@@ -66,8 +67,8 @@ def augmented_lagrangian(
       budget: h, discounted cost allowed.
 
     Returns:
-      The energy. ∂L_A/∂Q_c = [λ + ρ (Q_c − h)]_+, so an action well inside the budget feels no
+      The energy []. ∂L_A/∂Q_c = [λ + ρ (Q_c − h)]_+, so an action well inside the budget feels no
       cost gradient at all.
     """
     pressure = jnp.maximum(lam + rho * (risk - budget), 0.0)
-    return -reward_value + (pressure**2 - lam**2) / (2 * rho)
+    return -reward_value + jnp.sum((pressure**2 - lam**2) / (2 * rho))

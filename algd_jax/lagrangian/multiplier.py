@@ -1,20 +1,141 @@
-"""The Lagrange multiplier, kept positive by learning its logarithm."""
+"""Rules by which the Lagrange multiplier λ follows the violation of its constraint.
+
+A rule is a record of pure functions in the way of an optax transformation. Everything is
+elementwise: with several constraints λ and the violation are [C].
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
+import optax
+from flax import struct
 
 from algd_jax.types import Scalar
 
 
-def multiplier_loss(log_lam: jax.Array, risks: jax.Array, budget: Scalar) -> jax.Array:
-    """Dual loss λ · mean(h − Q_c) with a constant bracket: λ grows while risk exceeds the budget.
+class MultiplierRule(NamedTuple):
+    """How λ is initialised, read and moved.
+
+    Attributes:
+      init: λ_0 [] or [C] -> state.
+      lam: state -> λ >= 0.
+      update: (state, violation = mean risk − budget) -> state.
+    """
+
+    init: Callable[[jax.Array], Any]
+    lam: Callable[[Any], jax.Array]
+    update: Callable[[Any, jax.Array], Any]
+
+
+class LogAdam(struct.PyTreeNode):
+    """State of :func:`log_adam`.
+
+    Attributes:
+      log_lam: log λ.
+      adam: moments of its gradient.
+    """
+
+    log_lam: jax.Array
+    adam: optax.OptState
+
+
+class Pid(struct.PyTreeNode):
+    """State of :func:`pid`.
+
+    Attributes:
+      lam: λ.
+      integral: K_I times the accumulated violation, >= 0.
+      violation: the last one; infinite before the first, whose rise then counts as 0.
+    """
+
+    lam: jax.Array
+    integral: jax.Array
+    violation: jax.Array
+
+
+_ADAM = optax.scale_by_adam()
+
+
+def log_adam(lr: Scalar) -> MultiplierRule:
+    """Adam on log λ, which keeps λ positive (the paper's rule; λ_0 > 0).
 
     Args:
-      log_lam: [] log λ, the parameter.
-      risks: [B] pessimistic discounted costs of replayed state-action pairs.
-      budget: [] h, discounted cost allowed.
+      lr: [] step size.
     """
-    slack = jax.lax.stop_gradient(jnp.mean(budget - risks))
-    return jnp.exp(log_lam) * slack
+
+    def init(lam):
+        log_lam = jnp.log(lam)
+        return LogAdam(log_lam, _ADAM.init(log_lam))
+
+    def update(state, violation):
+        gradient = jax.grad(multiplier_loss)(state.log_lam, violation)
+        direction, adam = _ADAM.update(gradient, state.adam)
+        return LogAdam(state.log_lam - lr * direction, adam)
+
+    return MultiplierRule(init, lambda state: jnp.exp(state.log_lam), update)
+
+
+def projected_gradient(lr: Scalar) -> MultiplierRule:
+    """Dual ascent λ ← [λ + lr · violation]_+ (the textbook rule).
+
+    Args:
+      lr: [] step size.
+    """
+
+    def update(lam, violation):
+        return jnp.maximum(lam + lr * violation, 0.0)
+
+    return MultiplierRule(jnp.asarray, lambda lam: lam, update)
+
+
+def pid(proportional: Scalar, integral: Scalar, derivative: Scalar) -> MultiplierRule:
+    """PID control of λ (Stooke et al. 2020, arXiv 2007.03964, algorithm 2).
+
+    I ← [I + K_I Δ]_+ ; λ = [K_P Δ + I + K_D [Δ − Δ_before]_+]_+ with Δ the violation and I_0 = λ_0.
+
+    Args:
+      proportional, integral, derivative: [] gains K_P, K_I, K_D >= 0.
+    """
+
+    def init(lam):
+        return Pid(lam, lam, jnp.full_like(lam, jnp.inf))
+
+    def update(state, violation):
+        accumulated = jnp.maximum(state.integral + integral * violation, 0.0)
+        rise = jnp.maximum(violation - state.violation, 0.0)
+        lam = jnp.maximum(proportional * violation + accumulated + derivative * rise, 0.0)
+        return Pid(lam, accumulated, violation)
+
+    return MultiplierRule(init, lambda state: state.lam, update)
+
+
+def no_multiplier() -> MultiplierRule:
+    """λ = 0 for ever: the constraint is ignored."""
+    return MultiplierRule(jnp.zeros_like, lambda lam: lam, lambda lam, violation: lam)
+
+
+def multiplier_loss(log_lam: jax.Array, violation: Scalar) -> jax.Array:
+    """Dual loss −λ · violation, summed over constraints: λ grows while risk exceeds the budget.
+
+    Args:
+      log_lam: [] or [C] log λ, the parameter.
+      violation: likewise, mean risk of replayed pairs − budget; a constant here.
+    """
+    return -jnp.sum(jnp.exp(log_lam) * jax.lax.stop_gradient(violation))
+
+
+def rectified(lam: jax.Array, violation: Scalar, strength: Scalar) -> jax.Array:
+    """λ − min(λ, c · mean(h − risk)): slack takes pressure off at once, violation adds to it.
+
+    The multiplier in the energy of conservative augmented Lagrangian (Wu et al., ICLR 2024).
+
+    Args:
+      lam: [] or [C] λ.
+      violation: likewise, mean risk of replayed pairs − budget.
+      strength: [] c >= 0.
+    """
+    return lam - jnp.minimum(lam, -strength * violation)

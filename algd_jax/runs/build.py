@@ -38,7 +38,7 @@ def build(config: Config) -> Trainer:
         env.spec.observation_size,
         env.spec.action_low,
         env.spec.action_high,
-        env.spec.episode_length,
+        env.spec.limited_steps,
         config.agent,
     )
     return Trainer(env, algorithm, config)

@@ -29,6 +29,7 @@ class Start:
     """What decides about the defaults of everything else."""
 
     env: str = Config.env
+    algorithm: str = Config.algorithm
     preset: str = Config.preset
     resume: Path | None = None
 
@@ -37,7 +38,8 @@ class Start:
 class TrainArguments:
     """Train an agent; without arguments ALGD on PointButton1 with preset quick.
 
-    The defaults shown are those of the chosen preset (quick, paper, throughput) and environment.
+    The defaults shown are those of the chosen preset (quick, paper, throughput), environment and
+    algorithm.
 
     Attributes:
       config: a whole run.
@@ -106,7 +108,7 @@ def run_train(argv: Sequence[str]) -> int:
     start = parse_known(Start, argv)
     if start.resume is not None:
         return _resume(argv)
-    defaults = TrainArguments(config=preset(start.preset, start.env))
+    defaults = TrainArguments(config=preset(start.preset, start.env, start.algorithm))
     arguments = parse(TrainArguments, argv, "algd train", defaults)
     run_dir = arguments.run_dir or default_run_dir(arguments.config)
     return _train(arguments.config, run_dir, False, argv)

@@ -57,7 +57,7 @@ class Summary(NamedTuple):
       env: environment name.
       episodes: n.
       return_mean, return_std: of undiscounted returns (std with n - 1; 0 for one episode).
-      cost_mean, cost_std: of undiscounted costs, likewise.
+      cost_mean, cost_std: of costs summed as the limit sums them, likewise.
       cost_limit: allowed cost per episode.
       within_limit: fraction of episodes whose cost is within the limit.
       feasible: whether the mean cost is.

@@ -19,7 +19,7 @@ class Episodes(struct.PyTreeNode):
 
     Attributes:
       returns: [n] undiscounted sums of rewards.
-      costs: [n] undiscounted sums of costs.
+      costs: [n] sums of costs, as the cost limit sums them.
       lengths: [n] steps until termination or the time limit.
     """
 
@@ -35,7 +35,8 @@ def run_episode(env: SafetyEnv, policy: Policy, key: jax.Array) -> Episodes:
         state, alive, totals = carry
         state = env.step(state, policy(state.obs))
         # where, not multiplication: a terminated simulation may go on to produce NaN.
-        gains = Episodes(returns=state.reward, costs=state.metrics["cost"], lengths=jnp.float32(1))
+        cost = env.spec.cost_discount**totals.lengths * state.metrics["cost"]
+        gains = Episodes(returns=state.reward, costs=cost, lengths=jnp.float32(1))
         totals = jax.tree.map(lambda total, gain: total + jnp.where(alive, gain, 0), totals, gains)
         return (state, alive & (state.done == 0), totals), None
 

@@ -1,6 +1,7 @@
 """Agreement with the paper's public PyTorch reference, to float32 rounding.
 
-``tests/data/reference/algd_ve.npz`` holds weights, inputs, noise and outputs recorded from it.
+``tests/data/reference/algd_<form>.npz`` holds weights, inputs, noise and outputs recorded from it,
+for both forms of diffusion.
 """
 
 from __future__ import annotations
@@ -12,29 +13,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algd_jax.agents.actors import ActorNoise
+from algd_jax.agents.actors import Draw
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.agents.critics import CriticParams, pessimistic, td_targets
-from algd_jax.agents.update import action_energy, actor_loss, critic_loss
+from algd_jax.agents.diffusion_actor import DiffusionNoise
+from algd_jax.agents.update import Pressure, action_energy, actor_loss, critic_loss
 from algd_jax.config import AgentConfig, Hyper
-from algd_jax.diffusion.chain import ChainNoise, ve_chain
+from algd_jax.diffusion.chain import ChainNoise
 from algd_jax.diffusion.score_target import score_target
 from algd_jax.lagrangian.multiplier import multiplier_loss
 from algd_jax.types import Transition
 
-DATA = pathlib.Path(__file__).parents[1] / "data" / "reference" / "algd_ve.npz"
+DATA = pathlib.Path(__file__).parents[1] / "data" / "reference"
 HORIZON = 400
 
 
+@pytest.fixture(scope="module", params=["ve", "ddpm"])
+def form(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def reference():
-    with np.load(DATA) as file:
+def reference(form):
+    with np.load(DATA / f"algd_{form}.npz") as file:
         return {name: file[name] for name in file.files}
 
 
 @pytest.fixture(scope="module")
-def parts(reference):
+def parts(reference, form):
     sizes = AgentConfig(
+        diffusion=form,
         chain_steps=5,
         score_samples=4,
         cost_critics=4,
@@ -90,9 +98,11 @@ def critic_params(reference, suffix=""):
     )
 
 
-def actor_params(reference, prefix):
+def actor_params(reference, prefix, form):
     """Score-model parameters (or gradients) from ``<prefix>mlp.0.weight`` and so on."""
     names = {"first": "mlp.0", "hidden_0": "mlp.2", "hidden_1": "mlp.4", "output": "score_head"}
+    if form == "ddpm":
+        names["noise_output"] = "eps_head"
     params = {
         ours: dense(reference[f"{prefix}{theirs}.weight"], reference[f"{prefix}{theirs}.bias"])
         for ours, theirs in names.items()
@@ -107,8 +117,8 @@ def critics(reference):
 
 
 @pytest.fixture(scope="module")
-def actor(reference):
-    return actor_params(reference, "policy/")
+def actor(reference, form):
+    return actor_params(reference, "policy/", form)
 
 
 def batch_chain_noise(reference, prefix):
@@ -123,7 +133,11 @@ def assert_close(actual, expected):
 
 
 def energy_of(parts, critics, hyper, reference):
-    return lambda obs: action_energy(parts, critics, obs, float(reference["lam"]), hyper)
+    return lambda obs: action_energy(parts, critics, obs, pressure(reference), hyper)
+
+
+def pressure(reference):
+    return Pressure(lam=float(reference["lam"]), rho=float(reference["rho"]))
 
 
 def test_budget(parts, hyper, reference):
@@ -149,28 +163,32 @@ def test_energy_and_its_gradient(parts, critics, hyper, reference):
     assert_close(gradient, reference["energy_action_gradient"])
 
 
-def test_schedule(parts, hyper, reference):
+def test_schedule(parts, hyper, reference, form):
     schedule = parts.actor.schedule(hyper)
-    assert_close(schedule.sigmas, reference["policy/ve_sigmas"])
-    assert_close(schedule.deltas, reference["policy/ve_delta_sigma2"])
+    if form == "ve":
+        assert_close(schedule.sigmas, reference["policy/ve_sigmas"])
+        assert_close(schedule.deltas, reference["policy/ve_delta_sigma2"])
+    else:
+        assert_close(schedule.sigmas, reference["policy/sqrt_one_minus_alphas_cumprod"])
+        assert_close(schedule.signals, reference["policy/sqrt_alphas_cumprod"])
 
 
-def test_score(parts, actor, reference):
-    def score(obs, action, k):
-        return parts.actor.network.apply({"params": actor}, obs, action, k, method="score")
+def test_network_heads(parts, actor, reference, form):
+    def heads(obs, inputs, k):
+        return parts.actor.network.apply({"params": actor}, obs, inputs, k, method="heads")
 
-    scores = jax.vmap(score)(reference["obs"], reference["action"], reference["k"])
-    assert_close(scores, reference["score"])
+    at_actions = jax.vmap(heads)(reference["obs"], reference["action"], reference["k"])
+    assert_close(at_actions[0], reference["score"])
+    if form == "ddpm":
+        at_latents = jax.vmap(heads)(reference["obs"], reference["x_in"], reference["k"])
+        assert_close(at_latents[1], reference["noise_prediction"])
 
 
 def test_chain(parts, actor, hyper, reference):
-    network, squash = parts.actor.network, parts.actor.squash
+    squash = parts.actor.squash
 
     def chain(obs, noise):
-        def score(action, k):
-            return network.apply({"params": actor}, obs, action, k, method="score")
-
-        return ve_chain(score, parts.actor.schedule(hyper), noise, squash)
+        return parts.actor.latents(actor, obs, noise, hyper)
 
     noise = batch_chain_noise(reference, "chain_")
     latents = jax.vmap(chain)(reference["obs"], noise)
@@ -178,7 +196,9 @@ def test_chain(parts, actor, hyper, reference):
     assert_close(jax.vmap(squash)(latents[:, 0]), reference["chain_action"])
 
 
-def test_deterministic_action(parts, actor, hyper, reference):
+def test_deterministic_action(parts, actor, hyper, reference, form):
+    if form == "ddpm":
+        pytest.skip("the reference's own adds noise")
     actions = jax.vmap(lambda o: parts.actor.act_deterministic(actor, o, hyper))(reference["obs"])
     assert_close(actions, reference["deterministic_action"])
 
@@ -219,7 +239,7 @@ def test_critic_targets_and_losses(parts, critics, hyper, reference):
     assert_close(expected.cost.T, reference["critics/cost_target"])
 
     loss, (reward_loss, cost_loss) = critic_loss(
-        parts, critics, target_critics, batch, next_actions, hyper
+        parts, critics, target_critics, batch, Draw(next_actions, jnp.zeros(32)), hyper
     )
     assert_close(reward_loss, reference["critics/reward_loss"])
     assert_close(cost_loss, reference["critics/cost_loss"])
@@ -227,16 +247,16 @@ def test_critic_targets_and_losses(parts, critics, hyper, reference):
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
-def test_actor_loss_and_gradients(parts, actor, critics, hyper, reference, jit):
-    noise = ActorNoise(
+def test_actor_loss_and_gradients(parts, actor, critics, hyper, reference, form, jit):
+    noise = DiffusionNoise(
         chain=batch_chain_noise(reference, "actor/"),
         k=jnp.asarray(reference["k"]),
         target=jnp.asarray(reference["actor/target_noise"]),
     )
 
     def loss(params):
-        lam = float(reference["lam"])
-        return actor_loss(parts, params, critics, lam, reference["obs"], noise, hyper)
+        weights = pressure(reference)
+        return actor_loss(parts, params, critics, weights, reference["obs"], noise, hyper)
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     (total, (energy, score_loss)), gradients = (jax.jit(value_and_grad) if jit else value_and_grad)(
@@ -245,11 +265,12 @@ def test_actor_loss_and_gradients(parts, actor, critics, hyper, reference, jit):
     assert_close(energy, reference["actor/energy_mean"])
     assert_close(score_loss, reference["actor/score_loss"])
     assert_close(total, reference["actor/loss"])
-    expected = actor_params(reference, "actor/grad/")
+    expected = actor_params(reference, "actor/grad/", form)
     jax.tree.map(assert_close, gradients, expected)
 
 
 def test_multiplier_gradient(parts, critics, hyper, reference):
     log_lam = jnp.log(float(reference["lam"]))
-    gradient = jax.grad(multiplier_loss)(log_lam, reference["risk"], parts.budget(hyper))
+    violation = reference["risk"].mean() - parts.budget(hyper)
+    gradient = jax.grad(multiplier_loss)(log_lam, violation)
     assert_close(gradient, reference["multiplier/gradient_log_lam"])

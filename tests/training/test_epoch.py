@@ -15,6 +15,7 @@ from algd_jax.training.health import describe
 from tests.probes import (
     ActionProbe,
     BrokenProbe,
+    DiscountedProbe,
     GoalProbe,
     PricedProbe,
     ProbeEnv,
@@ -67,6 +68,17 @@ def test_epoch_counts_steps_updates_and_episodes():
     np.testing.assert_allclose(metrics.episode_cost, 4.0)
     np.testing.assert_allclose(metrics.step_cost, 0.5)
     assert describe(state.health, CHECKED) is None
+
+
+def test_episode_cost_is_summed_as_the_limit_sums_it():
+    trainer, _, state = make(DiscountedProbe())
+    step = jax.jit(trainer._vector_env.step)
+    env_state = state.env
+    for t in range(1, 18):  # Two episodes of 8 steps and one step of a third.
+        env_state = step(env_state, jnp.zeros((4, 2)))
+        steps = (t - 1) % 8 + 1
+        expected = 0.5 * sum(0.5**i for i in range(steps))
+        np.testing.assert_allclose(env_state.info["episode_cost"], expected, rtol=1e-6)
 
 
 def test_no_compilation_after_the_first_epoch():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algd_jax.training.evaluation import evaluate
-from tests.probes import ActionProbe, ProbeEnv, TerminatingProbe
+from tests.probes import ActionProbe, DiscountedProbe, ProbeEnv, TerminatingProbe
 
 
 def constant_policy(obs):
@@ -15,6 +15,12 @@ def test_full_length_sums():
     np.testing.assert_allclose(episodes.returns, [4.0] * 3)
     np.testing.assert_allclose(episodes.costs, [4.0] * 3)
     np.testing.assert_allclose(episodes.lengths, [8.0] * 3)
+
+
+def test_costs_are_summed_as_the_limit_sums_them():
+    episodes = evaluate(DiscountedProbe(), constant_policy, jax.random.key(0), 2)
+    np.testing.assert_allclose(episodes.costs, 0.5 * sum(0.5**t for t in range(8)), rtol=1e-6)
+    np.testing.assert_allclose(episodes.returns, 8.0)
 
 
 def test_nothing_counts_after_termination():
