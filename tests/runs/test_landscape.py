@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from algd_jax import cli
+from algd_jax.agents.landscape import energies
 from algd_jax.errors import ConfigError
 from algd_jax.runs import landscape
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import load_agent, make_evaluate, run_episodes
 from algd_jax.runs.landscape import View, choose_directions, explore, visited_obs
-from algd_jax.runs.landscape_pictures import boundary, height_range, interactive
+from algd_jax.runs.landscape_pictures import (
+    boundary,
+    boundary_label,
+    highest_rise,
+    interactive,
+    rises,
+)
 from algd_jax.runs.run import train
 from tests.probes import TerminatingProbe
 from tests.runs.support import EPOCH, WARMUP, files, tiny_config
@@ -53,8 +60,6 @@ def test_survey_covers_the_box_with_finite_heights(found):
 
 def test_heights_are_laid_out_as_rows_of_v(found, run_dir):
     """At the grid's corner the height is the energy of that corner's action."""
-    from algd_jax.agents.landscape import energies
-
     directory = RunDirectory(run_dir)
     trainer = build(directory.read_config())
     agent, _ = load_agent(trainer, directory, found.figures["checkpoint"])
@@ -112,13 +117,23 @@ def test_boundary_lies_where_risk_is_the_budget(found):
     np.testing.assert_allclose(heights, 3 * 0.25 + 2 * line[:, 1], atol=1e-5)
 
 
+def test_a_missing_boundary_is_explained(found):
+    heights = found.survey.heights
+    for excess, words in ((-1.0, "all in view is within"), (1.0, "all in view is beyond")):
+        constant = heights.replace(excess=np.full_like(heights.excess, excess))
+        survey = found.survey.replace(heights=constant)
+        assert words in boundary_label(survey)
+        assert list(boundary(survey, heights.plain)) == []
+
+
 def test_page_shows_both_energies_on_one_scale(found):
     page = interactive(found.survey, found.picture)
     kinds = [trace.type for trace in page.data]
     for kind in ("surface", "contour", "scatter", "scatter3d"):
         assert kinds.count(kind) >= 2
-    low, high = height_range(found.survey)
-    assert (page.layout.coloraxis.cmin, page.layout.coloraxis.cmax) == (low, high)
+    scale = (page.layout.coloraxis.cmin, page.layout.coloraxis.cmax)
+    assert scale == (0, highest_rise(found.survey))
+    assert [height.min() for height in rises(found.survey)] == [0, 0]
     assert all(t.coloraxis == "coloraxis" for t in page.data if t.type in ("surface", "contour"))
     assert page.layout.scene.xaxis.title.text == "action[0]"
     assert page.layout.yaxis.title.text == "action[1]"
