@@ -21,6 +21,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train                   train ALGD on PointButton1 within minutes (see algd train --help)
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
+  algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd envs                    list the environments
   algd COMMAND --help          all arguments of a command
   algd --version               version
@@ -28,7 +29,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
 Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130 or 143 stopped by Ctrl-C or
 SIGTERM (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "envs")
+COMMANDS = ("train", "evaluate", "landscape", "envs")
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -77,6 +78,7 @@ def _run(command: str, argv: list[str]) -> int:
         run = {
             "train": commands.run_train,
             "evaluate": commands.run_evaluate,
+            "landscape": commands.run_landscape,
             "envs": commands.run_envs,
         }
         try:

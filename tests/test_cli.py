@@ -75,7 +75,10 @@ def test_train_help_explains_every_field_with_the_defaults_of_the_preset(algd):
 
 BAD_INPUT = [
     # Commands and flags.
-    (["trian"], "unknown command 'trian'; allowed: train, evaluate, envs; did you mean 'train'?"),
+    (
+        ["trian"],
+        "unknown command 'trian'; allowed: train, evaluate, landscape, envs; did you mean 'train'?",
+    ),
     (["train", "--rhoo", "3"], "--rhoo: unknown flag; did you mean --rho?"),
     (["train", "--colour", "red"], "--colour: unknown flag; see --help for all flags"),
     (["train", "again"], "unexpected argument 'again'"),

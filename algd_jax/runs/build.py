@@ -18,6 +18,7 @@ class Stream(enum.IntEnum):
     TRAINING = 0
     EVALUATION = 1
     FINAL_EVALUATION = 2
+    LANDSCAPE = 3
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

@@ -18,9 +18,10 @@ from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import make_display
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
+from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.run import RunResult, resumed_config, train
-from algd_jax.runs.tables import make_console, print_specs, print_summary
+from algd_jax.runs.tables import make_console, print_landscape, print_specs, print_summary
 from algd_jax.training import checkpoint
 
 
@@ -91,6 +92,29 @@ class EvaluateArguments:
 
 
 @dataclasses.dataclass
+class LandscapeArguments:
+    """Draw both Lagrangians over the actions at one state, and measure how they curve.
+
+    Attributes:
+      run_dir: folder of the run.
+      view: what to look at, and how closely.
+      checkpoint: the policy: best (feasible) or last; by default best, else last.
+      out: folder to write to; by default RUN_DIR/landscape.
+      html: write an interactive page too (needs Plotly: the extra "report").
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    view: View = View()
+    checkpoint: Which | None = None
+    out: Path | None = None
+    html: bool = False
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class EnvsArguments:
     """List the environments.
 
@@ -124,6 +148,19 @@ def run_evaluate(argv: Sequence[str]) -> int:
         print(json.dumps(summary.figures(), allow_nan=False))
     else:
         print_summary(make_console(), summary)
+    return 0
+
+
+def run_landscape(argv: Sequence[str]) -> int:
+    """``algd landscape``."""
+    arguments = parse(LandscapeArguments, argv, "algd landscape")
+    figures = save_landscape(
+        arguments.run_dir, arguments.view, arguments.checkpoint, arguments.out, arguments.html
+    )
+    if arguments.json:
+        print(json.dumps(figures, allow_nan=False))
+    else:
+        print_landscape(make_console(), figures)
     return 0
 
 

@@ -165,16 +165,21 @@ def evaluate_checkpoint(
     """
     config, hyper = trainer.config, trainer.config.hyper.as_arrays()
     which = choose_checkpoint(directory, which)
-    folder = {"best": directory.best, "last": directory.last}[which]
-    any_key = jax.eval_shape(jax.random.key, 0)
-    agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
-    agent = checkpoint.restore(folder, agent_like)
+    agent, step = load_agent(trainer, directory, which)
     seed = config.seed if seed is None else seed
     key = stream_key(seed, Stream.FINAL_EVALUATION)
     count = config.loop.final_eval_episodes if episodes is None else episodes
     outcome = run_episodes(evaluate_batch, agent, key, hyper, count)
-    step = int(checkpoint.read_notes(folder)["step"])
     return summarize(config, outcome, step, which, seed)
+
+
+def load_agent(trainer: Trainer, directory: RunDirectory, which: Which) -> tuple[AgentState, int]:
+    """An agent of a run, and the environment steps it was trained for."""
+    folder = {"best": directory.best, "last": directory.last}[which]
+    any_key = jax.eval_shape(jax.random.key, 0)
+    hyper = trainer.config.hyper.as_arrays()
+    agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
+    return checkpoint.restore(folder, agent_like), int(checkpoint.read_notes(folder)["step"])
 
 
 def evaluate_run(
@@ -196,13 +201,18 @@ def evaluate_run(
     """
     if episodes is not None and episodes < 1:
         raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
-    if seed is not None and not 0 <= seed < 2**32:
-        raise ConfigError(f"seed: got {seed}, allowed is an integer in [0, 2**32)")
+    check_seed(seed)
     directory = RunDirectory(run_dir)
     config = directory.read_config()
     choose_checkpoint(directory, which)  # Fails before anything slow.
     trainer = build(config)
     return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)
+
+
+def check_seed(seed: int | None) -> None:
+    """Raise :class:`ConfigError` unless ``seed`` is None or can seed a PRNG key."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ConfigError(f"seed: got {seed}, allowed is an integer in [0, 2**32)")
 
 
 def choose_checkpoint(directory: RunDirectory, which: Which | None = None) -> Which:

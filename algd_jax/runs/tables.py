@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -34,6 +35,23 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     console.print(table)
     console.print(f"{verdict} {limit}; {summary.within_limit:.0%} of the episodes within the limit")
+
+
+def print_landscape(console: Console, figures: dict[str, Any]) -> None:
+    """The numbers of a landscape as a table, with a heading and the files written."""
+    table = _table(["smallest eigenvalue", "L median", "L < 0", "L_A median", "L_A < 0"])
+    names = {"hessian": "Hessian", "mean_hessian": f"averaged over ±{figures['reach']:g}"}
+    for kind, name in names.items():
+        both = (figures[kind]["plain"], figures[kind]["augmented"])
+        cells = [
+            cell for one in both for cell in (f"{one['median']:.3g}", f"{one['negative']:.0%}")
+        ]
+        table.add_row(name, *cells)
+    within = f"{figures['actions_within_budget']:.0%} of {figures['actions']} drawn actions"
+    console.print(f"{figures['env']}: {figures['checkpoint']} policy; {within} within the budget")
+    console.print(table)
+    for path in figures["files"].values():
+        console.print(f"  {path}")
 
 
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:

@@ -1,97 +1,100 @@
-"""Actors on energies given in closed form, without critics; and the slope of the learnt energy."""
+"""Curvature and slices of a landscape, against closed forms."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.agents.update import Pressure, action_energy
-from algd_jax.config import AgentConfig, Hyper
-from algd_jax.diffusion.score_target import score_target
+from algd_jax import Hyper, make_algorithm
+from algd_jax.agents.landscape import (
+    box_limits,
+    energies,
+    hessian,
+    mean_hessian,
+    plane_through,
+    random_directions,
+    smallest_eigenvalue,
+)
+from algd_jax.agents.update import Pressure
+from algd_jax.config import AgentConfig
+from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
 
-SIZES = AgentConfig(score_samples=16, critic_width=16, actor_width=32, actor_layers=2)
-HYPER = Hyper(temperature=0.2, actor_lr=3e-3, initial_alpha=1e-3)
-OBS = jnp.ones(1)
-MODE = 0.5
-
-
-def two_modes(action):
-    """Minima 0 at ±MODE, a barrier of 1 at the origin."""
-    return jnp.sum((action**2 / MODE**2 - 1.0) ** 2)
-
-
-def full_loss(actor, params, noise):
-    return actor.loss_terms(params, OBS, two_modes, noise, HYPER).loss
-
-
-def score_loss(actor, params, noise):
-    """The regression of the score alone, at points of the chain that are held fixed."""
-    latents = actor.latents(jax.lax.stop_gradient(params), OBS, noise.chain, HYPER)
-    action, sigma = actor.squash(latents[noise.k]), actor.schedule(HYPER).sigmas[noise.k]
-    target = score_target(two_modes, action, sigma, noise.target, HYPER.temperature)
-    inputs = ({"params": params}, OBS, action, noise.k)
-    (score,) = actor.network.apply(*inputs, method="heads")
-    return jnp.mean((score - target) ** 2)
+REWARD = jnp.array([[1.0, 0.5], [0.5, -3.0]])  # Q = −aᵀRa/2
+COST = jnp.array([2.0, -1.0])  # Q_c = c·a + 1
+LAM, RHO, BUDGET = 0.7, 2.0, 1.5
 
 
-def trained_actions(name, loss):
-    """Actions [512] of an actor that has been trained on the two-mode energy."""
-    actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, SIZES).parts.actor
-    adam = optax.adam(HYPER.actor_lr)
+def energy_of(lagrangian):
+    def energy(action):
+        reward_value = -action @ REWARD @ action / 2
+        return lagrangian(reward_value, COST @ action + 1, LAM, RHO, BUDGET)
 
-    def mean_loss(params, key):
-        noise = jax.vmap(actor.draw_noise)(jax.random.split(key, 64))
-        return jax.vmap(lambda n: loss(actor, params, n))(noise).mean()
-
-    def step(carry, key):
-        params, moments = carry
-        updates, moments = adam.update(jax.grad(mean_loss)(params, key), moments)
-        return (optax.apply_updates(params, updates), moments), None
-
-    @jax.jit
-    def run(key):
-        init_key, train_key, act_key = jax.random.split(key, 3)
-        params = actor.init(init_key, HYPER)
-        keys = jax.random.split(train_key, 1_500)
-        (params, _), _ = jax.lax.scan(step, (params, adam.init(params)), keys)
-        draw = jax.vmap(lambda k: actor.draw(params, OBS, k, HYPER).action[0])
-        return draw(jax.random.split(act_key, 512))
-
-    return np.asarray(run(jax.random.key(0)))
+    return energy
 
 
-def shares(actions):
-    """Shares of actions near the left and near the right mode."""
-    return tuple(float(np.mean(np.abs(actions - mode) < 0.25)) for mode in (-MODE, MODE))
+PRESSED, FREE = jnp.array([0.5, 0.1]), jnp.array([-0.5, 0.3])
+CLOSED_FORMS = [
+    (plain_lagrangian, PRESSED, REWARD),
+    (augmented_lagrangian, PRESSED, REWARD + RHO * jnp.outer(COST, COST)),
+    (augmented_lagrangian, FREE, REWARD),  # The bracket is negative: no penalty is felt.
+]
 
 
-def test_a_chain_that_follows_the_score_keeps_both_modes():
-    left, right = shares(trained_actions("algd", score_loss))
-    assert left + right > 0.7
-    assert min(left, right) > 0.1
+@pytest.mark.parametrize(("lagrangian", "action", "expected"), CLOSED_FORMS)
+@pytest.mark.parametrize("matrix", [hessian, lambda e, a: mean_hessian(e, a, 0.05)])
+def test_hessian_of_a_quadratic(lagrangian, action, expected, matrix):
+    found = matrix(energy_of(lagrangian), action)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert smallest_eigenvalue(found) == pytest.approx(np.linalg.eigvalsh(expected)[0], abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["sac", "algd"])
-def test_descending_the_energy_itself_ends_in_one_mode(name):
-    """A Gaussian can do no better; the chain's full loss has an energy term that does the same."""
-    left, right = shares(trained_actions(name, full_loss))
-    assert max(left, right) > 0.9
-    assert min(left, right) < 0.02
+def test_only_the_averaged_hessian_sees_a_kink():
+    def kink(action):
+        return jnp.maximum(action[0], 0) + 0 * action[1]
+
+    at = jnp.array([0.04, 0.0])
+    np.testing.assert_array_equal(hessian(kink, at), jnp.zeros((2, 2)))
+    # The slope rises by 1 over a segment of length 0.2.
+    np.testing.assert_allclose(mean_hessian(kink, at, 0.1), [[5, 0], [0, 0]], atol=1e-5)
+    np.testing.assert_array_equal(mean_hessian(kink, at, 0.01), jnp.zeros((2, 2)))
 
 
-@pytest.mark.parametrize("name", ["algd", "diffusion_lagrangian"])
-@pytest.mark.parametrize("limit", [0.0, 100.0], ids=["violation", "slack"])
-def test_energy_gradient_against_finite_differences(name, limit):
-    parts = make_algorithm(name, 3, (-1.0, -1.0), (1.0, 1.0), 10, SIZES).parts
-    with jax.enable_x64(True):
-        init = jax.jit(parts.critics.init)(jax.random.key(0))
-        critics = jax.tree.map(lambda x: x.astype(jnp.float64), init)
-        obs, hyper = jnp.array([0.3, -0.2, 0.9]), Hyper(cost_limit=limit)
-        energy = jax.jit(action_energy(parts, critics, obs, Pressure(0.7, 1.3), hyper))
-        action, step = jnp.array([0.2, -0.4]), 1e-6
-        differences = [
-            (energy(action + step * e) - energy(action - step * e)) / (2 * step) for e in jnp.eye(2)
-        ]
-        np.testing.assert_allclose(jax.grad(energy)(action), differences, rtol=1e-6, atol=1e-9)
+def test_an_eigenvalue_lost_in_rounding_is_zero():
+    direction = jnp.array([0.3, 0.7, 0.1])
+    assert smallest_eigenvalue(100 * jnp.outer(direction, direction)) == 0
+    assert smallest_eigenvalue(jnp.zeros((2, 2))) == 0
+    assert smallest_eigenvalue(jnp.diag(jnp.array([1.0, -0.5]))) == -0.5
+
+
+def test_energies_agree_with_each_other():
+    """L_A = L + ρ/2 · excess² while the bracket is positive, at a state of a fresh agent."""
+    sizes = AgentConfig(chain_steps=2, critic_width=8, actor_width=8, cost_critics=2)
+    algorithm = make_algorithm("algd", 3, (-1.0, -1.0), (1.0, 1.0), 100, sizes)
+    hyper = Hyper(cost_limit=0.0, rho=3.0).as_arrays()
+    critics = algorithm.parts.critics.init(jax.random.key(0))
+    functions = energies(algorithm.parts, critics, jnp.ones(3), Pressure(5.0, hyper.rho), hyper)
+    plain, augmented, excess = (float(function(jnp.array([0.2, -0.4]))) for function in functions)
+    assert 5.0 + 3.0 * excess > 0
+    assert augmented == pytest.approx(plain + 1.5 * excess**2, rel=1e-4)
+
+
+def test_along_axes_coordinates_are_action_components():
+    action = jnp.array([0.3, 0.2, -0.4])
+    plane = plane_through(action, jnp.eye(3)[jnp.array([2, 0])])
+    np.testing.assert_allclose(plane.coordinates(action), [-0.4, 0.3], atol=1e-6)
+    np.testing.assert_allclose(plane.action(jnp.array([-0.1, 0.9])), [0.9, 0.2, -0.1], atol=1e-6)
+    low, high = jnp.array([-1.0, -1.0, -0.5]), jnp.array([1.0, 1.0, 1.5])
+    np.testing.assert_allclose(box_limits(plane, action, low, high), [[-0.5, 1.5], [-1, 1]])
+
+
+def test_random_planes_keep_the_action_and_end_at_the_box():
+    directions = random_directions(jax.random.key(1), 5)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-6)
+    action = jnp.array([0.3, -0.8, 0.1, 0.0, 0.5])
+    plane = plane_through(action, directions)
+    here = plane.coordinates(action)
+    np.testing.assert_allclose(plane.action(here), action, atol=1e-6)
+    limits = box_limits(plane, action, -jnp.ones(5), jnp.ones(5))
+    for axis in range(2):
+        for end in limits[axis]:
+            assert jnp.abs(plane.action(here.at[axis].set(end))).max() == pytest.approx(1, abs=1e-5)

@@ -91,13 +91,13 @@ class _System(NamedTuple):
 
     Attributes:
       inertia: [n, n].
-      free: [n] acceleration without contact.
+      smooth: [n] forces without contact.
       velocity: [n].
       push: the movable body, if there is one.
     """
 
     inertia: jax.Array
-    free: jax.Array
+    smooth: jax.Array
     velocity: jax.Array
     push: _Push | None
 
@@ -131,7 +131,7 @@ class Scene:
         system = self._system(data, motion, pose)
         acceleration, force = _constrained(system, self._rows(data, pose, system, places))
         nv = self.model.nv
-        data = mjx.euler(self.model, data.replace(qfrc_constraint=force[:nv]))
+        data = self._integrate(data, system.inertia[:nv, :nv], force[:nv])
         movables = motion.movables
         if self.movable is not None and system.push is not None:
             on_each = jnp.where(system.push.is_it, force[nv:], 0.0)
@@ -140,22 +140,37 @@ class Scene:
         return Motion(data.qpos, data.qvel, acceleration[:nv], time, movables)
 
     def _free_motion(self, motion: Motion, ctrl: jax.Array) -> mjx.Data:
-        """Inertia, forces and accelerations of the robot without contact."""
+        """Poses, inertia and forces of the robot without contact.
+
+        What `mjx.forward` does up to the factor of the inertia, see `solve_positive`.
+        """
+        model = self.model
         data = self.template.replace(qpos=motion.qpos, qvel=motion.qvel, ctrl=ctrl)
-        return mjx.forward(self.model, data)
+        data = mjx.com_pos(model, mjx.kinematics(model, data))
+        data = mjx.transmission(model, mjx.crb(model, data))
+        data = mjx.fwd_actuation(model, mjx.fwd_velocity(model, data))
+        forces = data.qfrc_passive - data.qfrc_bias + data.qfrc_actuator
+        return data.replace(qfrc_smooth=forces)
+
+    def _integrate(self, data: mjx.Data, inertia: jax.Array, force: jax.Array) -> mjx.Data:
+        """One semi-implicit Euler step under contact forces [nv], joint damping implicit."""
+        model = self.model
+        damped = inertia + jnp.diag(model.opt.timestep * model.dof_damping)
+        qacc = contact_solver.solve_positive(damped, data.qfrc_smooth + force)
+        return mjx.euler(model, data.replace(qacc=qacc))
 
     def _system(self, data: mjx.Data, motion: Motion, pose: Pose) -> _System:
         """The robot and the nearest movable thing as one system of n velocities."""
         inertia, nv = mjx.full_m(self.model, data), self.model.nv
         if self.movable is None:
-            return _System(inertia, data.qacc_smooth, motion.qvel, None)
+            return _System(inertia, data.qfrc_smooth, motion.qvel, None)
         bodies = self.movable.bodies(motion.movables, motion.time)
         is_nearest = _is_nearest(bodies, pose)[:, None]
         body = jax.tree.map(lambda leaf: jnp.sum(jnp.where(is_nearest, leaf, 0.0), 0), bodies)
         both = jnp.zeros((nv + 3, nv + 3)).at[:nv, :nv].set(inertia)
         return _System(
             inertia=both.at[nv:, nv:].set(jnp.diag(jnp.asarray(self.movable.inertia))),
-            free=jnp.concatenate([data.qacc_smooth, body.free]),
+            smooth=jnp.concatenate([data.qfrc_smooth, self.movable.inertia * body.free]),
             velocity=jnp.concatenate([motion.qvel, body.velocity]),
             push=_Push(is_nearest, body, jnp.eye(3, nv + 3, k=nv)),
         )
@@ -211,12 +226,13 @@ class Scene:
 
 def _constrained(system: _System, rows: list[Rows]) -> tuple[jax.Array, jax.Array]:
     """Acceleration and generalised contact force [n]."""
+    free = contact_solver.solve_positive(system.inertia, system.smooth)
     if not rows:
-        return system.free, jnp.zeros_like(system.free)
+        return free, jnp.zeros_like(free)
     stacked = Rows(*(jnp.concatenate(parts) for parts in zip(*rows, strict=True)))
     # Contacts come and go from step to step: the last step's acceleration is a worse guess.
     acceleration, force = contact_solver.solve(
-        system.inertia, system.inertia @ system.free, stacked, system.free, _MAX_ITERATIONS
+        system.inertia, system.smooth, stacked, free, _MAX_ITERATIONS
     )
     return acceleration, force @ stacked.jacobian
 
@@ -264,7 +280,8 @@ def build_scene(
     model = build_model(robot, timestep)
     feet = tuple(_foot(model, name) for name in robot.feet)
     parts = contacts.parts_of(model)
-    # Contacts are found and solved here, not by MJX.
+    # Damping is made implicit here (`_integrate`), contacts are found and solved here, not by MJX.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     model.geom_contype[:] = 0
     model.geom_conaffinity[:] = 0
     mjx_model = mjx.put_model(model)

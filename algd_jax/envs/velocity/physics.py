@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from mujoco import mjx
 
-from algd_jax.envs.contact_solver import Rows, solve
+from algd_jax.envs.contact_solver import Rows, solve, solve_positive
 
 __all__ = ["Motion", "Scene", "build_model", "build_scene"]
 
@@ -107,7 +107,10 @@ class Scene:
     def _euler(self, motion: Motion, drive: jax.Array) -> Motion:
         """Semi-implicit Euler step, joint damping implicit."""
         data = self.forward(motion.qpos, motion.qvel, drive, motion.qacc)
-        after = mjx.euler(self.model, data)
+        model = self.model
+        damped = mjx.full_m(model, data) + jnp.diag(model.opt.timestep * model.dof_damping)
+        qacc = solve_positive(damped, data.qfrc_smooth + data.qfrc_constraint)
+        after = mjx.euler(model, data.replace(qacc=qacc))
         return Motion(after.qpos, after.qvel, data.qacc, self.derive(self.model, data))
 
     def _runge_kutta(self, motion: Motion, drive: jax.Array) -> Motion:
@@ -207,6 +210,8 @@ def build_model(asset: str, contact_points: int = -1) -> mujoco.MjModel:
         mujoco.mj_setConst(model, mujoco.MjData(model))
     model.geom_margin[:] /= 2
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    # Damping is made implicit by `Scene`, see `solve_positive`.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     return model
 
 
