@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from algd_jax.config import Config
 from algd_jax.envs import list_envs, make
@@ -145,7 +146,7 @@ def run_evaluate(argv: Sequence[str]) -> int:
         arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed
     )
     if arguments.json:
-        print(json.dumps(summary.figures(), allow_nan=False))
+        _print_json(summary.figures())
     else:
         print_summary(make_console(), summary)
     return 0
@@ -158,7 +159,7 @@ def run_landscape(argv: Sequence[str]) -> int:
         arguments.run_dir, arguments.view, arguments.checkpoint, arguments.out, arguments.html
     )
     if arguments.json:
-        print(json.dumps(figures, allow_nan=False))
+        _print_json(figures)
     else:
         print_landscape(make_console(), figures)
     return 0
@@ -169,7 +170,7 @@ def run_envs(argv: Sequence[str]) -> int:
     arguments = parse(EnvsArguments, argv, "algd envs")
     specs = [make(name).spec for name in list_envs()]
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(spec) for spec in specs]))
+        _print_json([dataclasses.asdict(spec) for spec in specs])
     else:
         print_specs(make_console(), specs)
     return 0
@@ -214,6 +215,12 @@ def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> 
     if result.evaluation is None and signals.received is not None:
         return exit_code(signals.received)
     return 0
+
+
+@ignore_lost_output()
+def _print_json(answer: Any) -> None:
+    """One line of strict JSON, for scripts."""
+    print(json.dumps(answer, allow_nan=False), flush=True)
 
 
 @ignore_lost_output()

@@ -78,6 +78,10 @@ def test_out_of_range_and_own_place() -> None:
     assert lidar(np.array([[0.0, 0.0]])).max() == 1.0
 
 
-def test_components_are_sorted_by_name() -> None:
+@pytest.mark.parametrize(
+    ("alphabetical", "wanted"),
+    [(True, [0, 0, 0, 5, 5, 1, 1, 1]), (False, [1, 1, 1, 0, 0, 0, 5, 5])],
+)
+def test_components_come_sorted_or_as_they_are(alphabetical: bool, wanted: list[int]) -> None:
     parts = {"gyro": jnp.ones(3), "accelerometer": jnp.zeros(3), "goal_lidar": jnp.full(2, 5.0)}
-    np.testing.assert_array_equal(flatten(parts), [0, 0, 0, 5, 5, 1, 1, 1])
+    np.testing.assert_array_equal(flatten(parts, alphabetical), wanted)
