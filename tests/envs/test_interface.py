@@ -161,13 +161,17 @@ def train_sac(env: SafetyEnv) -> tuple[Metrics, Any]:
     return metrics, params[1]
 
 
-BRAX_TRAINED = ("PointButton2", "Hopper")
-"""One environment of each kind."""
-
-
 @pytest.mark.usefixtures("brax_runs_on_this_jax")
-@pytest.mark.parametrize("name", BRAX_TRAINED)
-@pytest.mark.parametrize("train", [train_ppo, train_sac])
+@pytest.mark.parametrize(
+    ("train", "name"),
+    [
+        (train_ppo, "PointButton2"),
+        # Half a minute to a minute of compiling each.
+        pytest.param(train_ppo, "Hopper", marks=pytest.mark.slow),
+        pytest.param(train_sac, "PointButton2", marks=pytest.mark.slow),
+        pytest.param(train_sac, "Hopper", marks=pytest.mark.slow),
+    ],
+)
 def test_brax_trains_on_the_bare_environment(name: str, train: Trainer) -> None:
     metrics, params = train(envs.make(name))
     assert np.isfinite(list(metrics.values())).all()
