@@ -57,14 +57,16 @@ def test_goals_agree(result: fidelity.Comparison) -> None:
 
 def test_reward_agrees(result: fidelity.Comparison, task: str, free: np.ndarray) -> None:
     reward = result.errors["reward"]
-    assert np.mean(reward[free] > 1e-3) < 0.005
+    assert reward[free].max() < 1e-3
     limit = PUSHING_REWARD.get(task, 1.5e-3)
     assert np.quantile(reward[~result.goal_differs], 0.99) < limit
 
 
 def test_everything_agrees_to_rounding_apart_from_contact(
-    result: fidelity.Comparison, free: np.ndarray
+    result: fidelity.Comparison, task: str, free: np.ndarray
 ) -> None:
+    # Wheels on the edge between sticking and slipping amplify rounding, in one recorded step.
+    exceptions = 1 if task == "CarButton1" else 0
     for name, error in result.errors.items():
         scale = max(1.0, result.scales[name])
         if name == "accelerometer":
@@ -72,8 +74,7 @@ def test_everything_agrees_to_rounding_apart_from_contact(
         elif name.startswith(("gremlins", "movables")):  # Others push them as well.
             assert np.quantile(error[free], 0.99) < 2e-3, name
         else:
-            # Wheels on the edge between sticking and slipping amplify rounding, once in 252 steps.
-            assert np.mean(error[free] > 5e-4 * scale) < 0.005, name
+            assert np.sum(error[free] > 5e-4 * scale) <= exceptions, name
 
 
 def test_lidars_agree_in_contact(result: fidelity.Comparison) -> None:

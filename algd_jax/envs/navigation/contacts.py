@@ -65,7 +65,7 @@ class Part(NamedTuple):
 
     Attributes:
       body: id of the body it belongs to.
-      is_box: or else a cylinder along x, or a sphere, which is as good as a short cylinder.
+      is_box: or else a cylinder along x, or a sphere, which has no half extent along x.
       centre: (x, y, z) [m].
       half: (x, y, z) half extents [m].
       inverse_mass: mean inverse mass of its body [1/kg].

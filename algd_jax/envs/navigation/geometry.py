@@ -115,7 +115,8 @@ def disc_rectangle_contact(rectangle: Rectangle, centre: jax.Array, radius: floa
     depth = half - jnp.abs(local)
     least = jnp.min(depth)
     inside = least > 0
-    side = jnp.where(depth == least, jnp.sign(local), 0.0)
+    outward = jnp.where(local < 0, -1.0, 1.0)
+    side = jnp.where(jnp.arange(2) == jnp.argmin(depth), outward, 0.0)
     normal = to_world(jnp.where(inside, side, gap / length), rectangle.axis)
     distance = jnp.where(inside, -least, length) - radius
     position = centre - normal * (radius + 0.5 * distance)

@@ -84,18 +84,18 @@ def constant_placement(task: NavigationTask) -> Placement:
     """
     if task.start is None:
         raise ConfigError(f"{task.name}: start: a task without one draws every layout")
-    fixed_places = {
-        item.kind: [other.place for other in _items(task) if other.kind == item.kind]
-        for item in _items(task)
-    }
+    items = _items(task)
+
+    def of_kind(kind: str) -> jax.Array:
+        return _points([item.place for item in items if item.kind == kind])
+
+    yaws = task.movables.yaws if task.movables else None
     return Placement(
         origin=jnp.asarray(task.start.position, jnp.float32),
         heading=jnp.asarray(task.start.heading, jnp.float32),
-        layout=Layout(
-            *(_points(fixed_places.get(kind, [])) for kind in ("hazards", "buttons", "pillars"))
-        ),
-        movables=_points(fixed_places.get("movables", [])),
-        yaws=_yaws(task, jax.random.key(0)),
+        layout=Layout(*(of_kind(kind) for kind in ("hazards", "buttons", "pillars"))),
+        movables=of_kind("movables"),
+        yaws=jnp.asarray(yaws or (), jnp.float32),
         failed=jnp.asarray(False),
     )
 
@@ -153,7 +153,7 @@ def check_room(task: NavigationTask) -> None:
             )
     drawn = [item for item in items if item.place is None]
     covered = sum(math.pi * item.keepout**2 for item in drawn)
-    # Discs may stick out of the extent by what they are shrunk less than their own radius: never.
+    # Every disc lies within the extent: the area of its centre is shrunk by its radius.
     room = _DENSEST_PACKING * (2 * task.extent) ** 2
     if covered > room:
         raise ConfigError(
