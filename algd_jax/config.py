@@ -126,7 +126,7 @@ class LoopConfig:
       warmup_steps: environment steps acted by the untrained policy before the first update.
       updates_per_step: gradient updates after each step of the N environments.
       batch_size: B, transitions per update.
-      replay_capacity: D, transitions the replay ring holds.
+      replay_capacity: D, rows of replay; an episode takes one more than it has transitions.
       epoch_steps: environment steps between two evaluations and log lines.
       eval_episodes: episodes per evaluation during training.
       final_eval_episodes: episodes of the evaluation that ends a run.
@@ -271,8 +271,11 @@ def _validate_combinations(config: Config) -> None:
     if loop.batch_size > loop.replay_capacity:
         allowed = f"at most replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("batch_size", loop.batch_size, allowed)
-    if loop.num_envs > loop.replay_capacity:
-        allowed = f"at most replay_capacity = {loop.replay_capacity}"
+    if loop.replay_capacity > _COUNTER_LIMIT:
+        allowed = f"at most {_COUNTER_LIMIT} (rows are counted in 32 bits)"
+        raise _out_of_range("replay_capacity", loop.replay_capacity, allowed)
+    if loop.num_envs > loop.replay_capacity // 2:
+        allowed = f"at most half of replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("num_envs", loop.num_envs, allowed)
     collected = config.warmup_iterations * loop.num_envs
     if loop.env_steps <= collected:

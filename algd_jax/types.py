@@ -3,7 +3,7 @@
 Axes, wherever a shape is written in this project:
 
     P  population (agents trained side by side)      N  environments
-    B  batch drawn from replay                       D  rows of the replay ring
+    B  batch drawn from replay                       D  rows of replay; R in each environment's ring
     K  steps of the diffusion chain                  M  Monte Carlo samples of the score target
     E  members of the cost-critic ensemble           O  observation size
     A  action size

@@ -110,8 +110,8 @@ BAD_INPUT = [
         "batch_size: got 65, allowed is at most replay_capacity = 64",
     ),
     (
-        ["train", "--replay-capacity", "1000000000000"],
-        "replay_capacity: got 1000000000000, which does not fit in memory: the run needs",
+        ["train", "--eval-episodes", "1000000000000"],
+        "eval_episodes: got 1000000000000, which does not fit in memory: the run needs",
     ),
     (
         ["train", "--critic-width", "1000000"],

@@ -84,7 +84,12 @@ def test_the_defaults_are_accepted():
         (
             "loop",
             {"num_envs": 512, "replay_capacity": 256},
-            "num_envs: got 512, allowed is at most replay_capacity = 256",
+            "num_envs: got 512, allowed is at most half of replay_capacity = 256",
+        ),
+        (
+            "loop",
+            {"replay_capacity": 2**31},
+            "replay_capacity: got 2147483648, allowed is at most 2147483647 (rows are counted",
         ),
         (
             "loop",

@@ -18,7 +18,7 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.provenance import provenance
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of ``config.json``; raised when an old file can no longer be read."""
 
 

@@ -38,7 +38,7 @@ class TrainState(struct.PyTreeNode):
 
     Attributes:
       agent: everything learnt.
-      replay: ring of transitions.
+      replay: rings of transitions, one for each environment.
       env: batched environment state, leaves [N, …].
       key: PRNG key of the loop.
       env_steps: [] int32, environment steps made, summed over environments.
@@ -118,7 +118,9 @@ class Trainer:
         agent_key, env_key, loop_key = jax.random.split(key, 3)
         return TrainState(
             agent=self.algorithm.init(agent_key, hyper),
-            replay=init_replay(empty_transition(self.env.spec), loop.replay_capacity),
+            replay=init_replay(
+                empty_transition(self.env.spec), loop.num_envs, loop.replay_capacity
+            ),
             env=self._vector_env.reset(jax.random.split(env_key, loop.num_envs)),
             key=loop_key,
             env_steps=jnp.int32(0),
@@ -168,7 +170,7 @@ class Trainer:
         env_steps = state.env_steps + loop.num_envs
         state = state.replace(
             env=env_state,
-            replay=add(state.replay, transitions),
+            replay=add(state.replay, transitions, env_state.done > 0),
             env_steps=env_steps,
             health=check(state.health, CHECKED, watched(transitions, env_state.info), env_steps),
         )
@@ -227,7 +229,7 @@ def watched(transitions: Transition, info: dict[str, jax.Array]) -> dict[str, ja
 
 
 def empty_transition(spec: EnvSpec) -> Transition:
-    """One all-zero row of replay for an environment of these sizes."""
+    """An all-zero transition of an environment of these sizes."""
     obs, scalar = jnp.zeros(spec.observation_size), jnp.float32(0)
     action = jnp.zeros(spec.action_size)
     return Transition(obs, action, scalar, scalar, obs, scalar, scalar)

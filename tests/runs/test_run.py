@@ -87,7 +87,7 @@ def test_run_directory_holds_everything(whole):
 def test_config_file_says_where_the_run_came_from(whole):
     record = json.loads((whole[1] / "config.json").read_text())
     assert record["config"] == dataclasses.asdict(tiny_config())
-    assert record["format_version"] == 2
+    assert record["format_version"] == 3
     assert record["command"] == ["algd", "train"]
     assert record["device"]["platform"] == jax.devices()[0].platform
     assert record["versions"]["jax"] == jax.__version__
@@ -305,7 +305,7 @@ def test_nan_in_evaluation_stops_the_run(tmp_path):
     ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size: got 0, allowed is an integer >= 1"),
-        ({"replay_capacity": 10**13}, "replay_capacity: got 10000000000000, which does not fit"),
+        ({"eval_episodes": 10**13}, "eval_episodes: got 10000000000000, which does not fit"),
     ],
 )
 def test_a_config_that_cannot_work_writes_nothing(tmp_path, change, message):

@@ -12,6 +12,7 @@ from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.training.epoch import CHECKED, Trainer
 from algd_jax.training.health import describe
+from algd_jax.training.replay import sample
 from tests.probes import (
     ActionProbe,
     BrokenProbe,
@@ -57,7 +58,7 @@ def test_epoch_counts_steps_updates_and_episodes():
     trainer, hyper, state = make(ProbeEnv())
     state = jax.jit(trainer.warmup)(state, hyper)
     assert int(state.env_steps) == 32
-    assert int(state.replay.size) == 32
+    assert int(state.replay.starts.sum()) == 32
     assert int(state.agent.updates) == 0
     state, metrics = jax.jit(trainer.train_epoch)(state, hyper)
     assert int(state.env_steps) == 96
@@ -135,20 +136,26 @@ def test_vmapped_members_equal_lone_runs():
     ],
 )
 def test_what_counts_as_terminal(env, flags, terminated, cost_terminated):
-    trainer, hyper, state = make(env, warmup_steps=96, **flags)
-    rows = jax.jit(trainer.warmup)(state, hyper).replay.rows
+    trainer, hyper, state = make(env, warmup_steps=96, replay_capacity=192, **flags)
+    replay = jax.jit(trainer.warmup)(state, hyper).replay
+    rows = jax.tree.map(lambda x: x[replay.starts], replay.rows)
+    assert len(rows.terminated) == 96
     np.testing.assert_allclose(rows.terminated.mean(), terminated, rtol=1e-6)
     np.testing.assert_allclose(rows.cost_terminated.mean(), cost_terminated, rtol=1e-6)
 
 
-def test_stored_transitions_chain_within_an_episode():
-    trainer, hyper, state = make(ProbeEnv())
-    warm = jax.jit(trainer.warmup)(state, hyper)
-    rows = warm.replay.rows
-    obs, next_obs = (np.asarray(x)[:32].reshape(8, 4, 2) for x in (rows.obs, rows.next_obs))
-    np.testing.assert_array_equal(next_obs[:-1], obs[1:])
-    # The last step ends the episode: its next observation is the true one, not the reset's.
-    assert not np.array_equal(next_obs[-1], np.asarray(warm.env.obs))
+@pytest.mark.parametrize("env", [ProbeEnv(), TerminatingProbe()])
+def test_replay_draws_exactly_the_steps_that_were_made(env):
+    """At an episode's end the observation after the step is the true one, not the reset's."""
+    trainer, hyper, state = make(env, warmup_steps=40)
+    env_step, env_state, made = jax.jit(trainer._vector_env.step), state.env, []
+    for _ in range(10):  # Observations of a probe do not depend on the actions.
+        after = env_step(env_state, jnp.zeros((4, 2)))
+        made += pairs(env_state.obs, after.info["final_obs"])
+        env_state = after
+    replay = jax.jit(trainer.warmup)(state, hyper).replay
+    drawn = sample(replay, jax.random.key(1), (1_000,))
+    assert set(pairs(drawn.obs, drawn.next_obs)) == set(made)
 
 
 def test_first_bad_number_is_named():
@@ -173,6 +180,10 @@ def test_a_flag_of_the_environment_is_bad():
     trainer, hyper, state = make(UnplacedProbe(), warmup_steps=16)
     state = jax.jit(trainer.warmup)(state, hyper)
     assert describe(state.health, CHECKED) == ("placement_failed", 4)
+
+
+def pairs(obs, next_obs):
+    return [tuple(row) for row in np.concatenate([obs, next_obs], axis=-1).tolist()]
 
 
 def assert_trees_close(actual, expected):
