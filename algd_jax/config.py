@@ -100,6 +100,8 @@ class AgentConfig:
       actor_layers: hidden layers of the score model.
       time_features: width of the chain index's embedding.
       target_period: updates between two steps of the target critics.
+      compute: in what networks compute: float32, or bfloat16 for accelerators; parameters,
+        optimisers, losses and environments stay float32.
     """
 
     diffusion: str = "ve"
@@ -114,6 +116,7 @@ class AgentConfig:
     actor_layers: int = 3
     time_features: int = 16
     target_period: int = 2
+    compute: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True)

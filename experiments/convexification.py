@@ -147,8 +147,9 @@ def train(
     actor_adam, multiplier_adam = optax.adam(hyper.actor_lr), optax.adam(hyper.multiplier_lr)
 
     def actor_loss(params, lam, noise):
-        energy = energy_of(lagrangian, lam, hyper.rho)
-        terms = jax.vmap(lambda one: actor.loss_terms(params, OBS, energy, one, hyper))(noise)
+        energy = jnp.vectorize(energy_of(lagrangian, lam, hyper.rho), signature="(a)->()")
+        obs = jnp.broadcast_to(OBS, (sizes.batch, len(OBS)))
+        terms = actor.loss_terms(params, obs, energy, noise, hyper)
         return jnp.mean(terms.loss)
 
     def update(carry, update_key):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 from flax import struct
 
 from algd_jax.config import Hyper
-from algd_jax.diffusion.score_target import EnergyFunction
 from algd_jax.types import Scalar
+
+BatchEnergy = Callable[[jax.Array], jax.Array]
+"""Actions [..., B, A], one or several for each of B states, -> their energies [..., B].
+
+``jnp.vectorize(energy, signature="(a)->()")`` makes one of an energy of one action.
+"""
 
 
 class Draw(NamedTuple):
@@ -26,12 +32,12 @@ class Draw(NamedTuple):
 
 
 class ActorTerms(struct.PyTreeNode):
-    """Actor loss of one example.
+    """Actor loss of a batch, example by example.
 
     Attributes:
-      loss: [] what the actor minimises.
-      energy: [] energy of the policy's action, differentiated through how it is made.
-      auxiliary: [] the loss's other term, unweighted; each actor says which.
+      loss: [B] what the actor minimises.
+      energy: [B] energy of the policy's action, differentiated through how it is made.
+      auxiliary: [B] the loss's other term, unweighted; each actor says which.
     """
 
     loss: jax.Array
@@ -40,7 +46,11 @@ class ActorTerms(struct.PyTreeNode):
 
 
 class Actor(Protocol):
-    """A policy class; static, its parameters are passed in. All functions are of one example."""
+    """A policy class; static, its parameters are passed in.
+
+    Acting is for one example, the loss for a batch: critics judge the actions of all examples in
+    one product per layer.
+    """
 
     def init(self, key: jax.Array, hyper: Hyper) -> dict:
         """Fresh parameters."""
@@ -52,9 +62,9 @@ class Actor(Protocol):
         """The action [A] without any noise."""
 
     def draw_noise(self, key: jax.Array) -> Any:
-        """The randomness of :meth:`loss_terms`."""
+        """The randomness of one example of :meth:`loss_terms`."""
 
     def loss_terms(
-        self, params: dict, obs: jax.Array, energy: EnergyFunction, noise: Any, hyper: Hyper
+        self, params: dict, obs: jax.Array, energies: BatchEnergy, noise: Any, hyper: Hyper
     ) -> ActorTerms:
-        """The loss at one observation [O] whose energy landscape is ``energy``."""
+        """The loss at observations [B, O] whose energies are ``energies``; noise leaves [B, …]."""

@@ -14,6 +14,7 @@ from algd_jax.agents.actors import Actor
 from algd_jax.agents.critics import make_critics
 from algd_jax.agents.diffusion_actor import make_diffusion_actor
 from algd_jax.agents.gaussian_actor import make_gaussian_actor
+from algd_jax.agents.networks import COMPUTE_TYPES
 from algd_jax.agents.update import (
     AgentState,
     Lagrangian,
@@ -141,6 +142,7 @@ def make_algorithm(
     """
     row = _look_up("algorithm", name, ALGORITHMS)
     multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
+    compute = _look_up("compute", sizes.compute, COMPUTE_TYPES)
     _check_box(action_low, action_high)
     parts = Parts(
         actor=row.actor(obs_size, action_low, action_high, sizes),
@@ -150,6 +152,7 @@ def make_algorithm(
             (sizes.critic_width,) * sizes.critic_layers,
             sizes.cost_critics,
             constraints,
+            compute,
         ),
         lagrangian=row.lagrangian,
         multiplier=multiplier if row.constrained else lambda hyper: no_multiplier(),

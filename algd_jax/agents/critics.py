@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -58,7 +59,19 @@ class Critics:
         )
 
     def at_state(self, params: CriticParams, obs: jax.Array) -> Callable[[jax.Array], CriticValues]:
-        """Values as a function of the action [A] at one observation [O], which is embedded once."""
+        """Values as a function of the action at an observation, which is embedded once.
+
+        For many examples at once the members' axis stays the outermost, as matrix products want it;
+        that is why this takes leading axes, where ``jax.vmap`` would put its own axis first.
+
+        Args:
+          params: of all critics.
+          obs: [..., O].
+
+        Returns:
+          Function of actions [..., A], which may have more leading axes than ``obs`` (several
+          actions at each observation), to values [2, ...] and [E, ...].
+        """
         reward_values = _members_at_state(self.reward, params.reward, obs)
         cost_values = _members_at_state(self.cost, params.cost, obs)
         return lambda action: CriticValues(reward_values(action), cost_values(action))
@@ -70,6 +83,7 @@ def make_critics(
     widths: tuple[int, ...],
     ensemble_size: int,
     constraints: int = 1,
+    dtype: Any = None,
 ) -> Critics:
     """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost.
 
@@ -79,8 +93,8 @@ def make_critics(
     silu = (nn.silu, truncated_fan_in_normal())
     shape = () if constraints == 1 else (constraints,)
     return Critics(
-        reward=ValueNetwork(obs_size, action_size, widths, *relu),
-        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape),
+        reward=ValueNetwork(obs_size, action_size, widths, *relu, dtype=dtype),
+        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape, dtype),
         ensemble_size=ensemble_size,
     )
 
@@ -120,8 +134,8 @@ def td_losses(values: CriticValues, targets: CriticValues) -> tuple[jax.Array, j
 
 
 def pessimistic(values: CriticValues, kappa: Scalar) -> tuple[jax.Array, jax.Array]:
-    """(smaller reward value [], risk [] or [C]) of one state-action pair."""
-    return jnp.min(values.reward), risk(values.cost, kappa)
+    """(smaller reward value [...], risk [...] or [..., C]) of values with these leading axes."""
+    return jnp.min(values.reward, axis=0), risk(values.cost, kappa)
 
 
 def _init_members(network: ValueNetwork, key: jax.Array, members: int) -> dict:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.agents.actors import ActorTerms, Draw
-from algd_jax.agents.networks import ScoreNetwork
+from algd_jax.agents.actors import ActorTerms, BatchEnergy, Draw
+from algd_jax.agents.networks import COMPUTE_TYPES, ScoreNetwork
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.chain import (
     ChainNoise,
@@ -24,7 +24,7 @@ from algd_jax.diffusion.chain import (
     zero_chain_noise,
 )
 from algd_jax.diffusion.schedules import denoising, variance_exploding
-from algd_jax.diffusion.score_target import EnergyFunction, score_target
+from algd_jax.diffusion.score_target import weighted_score
 from algd_jax.errors import unknown_name
 
 
@@ -136,7 +136,7 @@ class DiffusionActor:
         self,
         params: dict,
         obs: jax.Array,
-        energy: EnergyFunction,
+        energies: BatchEnergy,
         noise: DiffusionNoise,
         hyper: Hyper,
     ) -> ActorTerms:
@@ -145,20 +145,21 @@ class DiffusionActor:
         The score is regressed at (a_k, k) of the very chain that produced the action. As in the
         paper's reference, a_k stays in the graph; only the target is a constant.
         """
-        models, schedule = self._models(params, obs), self.schedule(hyper)
-        latents = self.form.chain(models, schedule, noise.chain, self.squash, hyper)
-        noisy_action = self.squash(latents[noise.k])
-        target = jax.lax.stop_gradient(
-            score_target(
-                energy, noisy_action, schedule.sigmas[noise.k], noise.target, hyper.temperature
-            )
-        )
-        action_energy = energy(self.squash(latents[0]))
-        score_error = jnp.mean((models.score(noisy_action, noise.k) - target) ** 2)
+
+        def chain(obs, noise):
+            latents = self.latents(params, obs, noise.chain, hyper)
+            noisy_action = self.squash(_row(latents, noise.k))
+            score = self._models(params, obs).score(noisy_action, noise.k)
+            return self.squash(latents[0]), noisy_action, score
+
+        actions, noisy_actions, scores = jax.vmap(chain)(obs, noise)
+        targets = self._score_targets(energies, noisy_actions, noise, hyper)
+        action_energies = energies(actions)
+        score_errors = jnp.mean((scores - targets) ** 2, axis=-1)
         return ActorTerms(
-            loss=action_energy + hyper.score_weight * score_error,
-            energy=action_energy,
-            auxiliary=score_error,
+            loss=action_energies + hyper.score_weight * score_errors,
+            energy=action_energies,
+            auxiliary=score_errors,
         )
 
     def schedule(self, hyper: Hyper) -> Any:
@@ -170,16 +171,35 @@ class DiffusionActor:
         models, schedule = self._models(params, obs), self.schedule(hyper)
         return self.form.chain(models, schedule, noise, self.squash, hyper)
 
+    def _score_targets(
+        self, energies: BatchEnergy, actions: jax.Array, noise: DiffusionNoise, hyper: Hyper
+    ) -> jax.Array:
+        """``score_target`` at each of the actions [B, A], as constants, the critics asked once."""
+        sigmas = self.schedule(hyper).sigmas[noise.k]
+        samples = actions + sigmas[:, None] * jnp.moveaxis(noise.target, 1, 0)
+        values, pull_back = jax.vjp(energies, jax.lax.stop_gradient(samples))
+        # Each energy depends on its own action only: one pull-back holds all gradients.
+        (gradients,) = pull_back(jnp.ones_like(values))
+        return jax.lax.stop_gradient(weighted_score(values, gradients, hyper.temperature))
+
     def _models(self, params: dict, obs: jax.Array) -> Models:
-        embeddings = self.network.apply({"params": params}, obs, method="embed")
+        def apply(*inputs: jax.Array, method: str = "__call__") -> Any:
+            return self.network.apply({"params": params}, *inputs, method=method)
+
+        embedding, times = apply(obs, method="embed"), apply(method="embed_times")
 
         def score(action, k):
-            return self.network.apply({"params": params}, embeddings[k], action)
+            return apply(embedding + _row(times, k), action)
 
         def noise(latent, k):
-            return self.network.apply({"params": params}, embeddings[k], latent, method="noise")
+            return apply(embedding + _row(times, k), latent, method="noise")
 
         return Models(score, noise)
+
+
+def _row(table: jax.Array, k: jax.Array) -> jax.Array:
+    """Row k of a small table [K, …] as a product, whose derivative is one too and not a scatter."""
+    return jax.nn.one_hot(k, table.shape[0], dtype=table.dtype) @ table
 
 
 def make_diffusion_actor(
@@ -203,6 +223,7 @@ def make_diffusion_actor(
         sizes.time_features,
         (sizes.actor_width,) * sizes.actor_layers,
         form.noise_head,
+        COMPUTE_TYPES[sizes.compute],
     )
     return DiffusionActor(
         network, squash_to_box(action_low, action_high), sizes.score_samples, form

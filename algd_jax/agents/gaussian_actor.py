@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from algd_jax.agents.actors import ActorTerms, Draw
-from algd_jax.agents.networks import GaussianNetwork
+from algd_jax.agents.actors import ActorTerms, BatchEnergy, Draw
+from algd_jax.agents.networks import COMPUTE_TYPES, GaussianNetwork
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.chain import SquashFunction, squash_to_box
-from algd_jax.diffusion.score_target import EnergyFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +52,19 @@ class GaussianActor:
         return jax.random.normal(key, (self.network.action_size,))
 
     def loss_terms(
-        self, params: dict, obs: jax.Array, energy: EnergyFunction, noise: jax.Array, hyper: Hyper
+        self, params: dict, obs: jax.Array, energies: BatchEnergy, noise: jax.Array, hyper: Hyper
     ) -> ActorTerms:
         """Energy + α log π (auxiliary: log π), and the loss of α, which sees log π as constant."""
         del hyper
-        action, log_density = self._sample(params, obs, noise)
+        actions, log_density = jax.vmap(self._sample, in_axes=(None, 0, 0))(params, obs, noise)
         alpha = jnp.exp(params["log_alpha"])
         target_entropy = -float(self.network.action_size)
         excess_entropy = jax.lax.stop_gradient(-log_density - target_entropy)
-        action_energy = energy(action)
-        policy_loss = action_energy + jax.lax.stop_gradient(alpha) * log_density
+        action_energies = energies(actions)
+        policy_loss = action_energies + jax.lax.stop_gradient(alpha) * log_density
         return ActorTerms(
             loss=policy_loss + alpha * excess_entropy,
-            energy=action_energy,
+            energy=action_energies,
             auxiliary=log_density,
         )
 
@@ -102,5 +101,6 @@ def make_gaussian_actor(
     sizes: AgentConfig,
 ) -> GaussianActor:
     """A Gaussian actor for the action box [action_low, action_high]."""
-    network = GaussianNetwork(len(action_low), (sizes.actor_width,) * sizes.actor_layers)
+    widths = (sizes.actor_width,) * sizes.actor_layers
+    network = GaussianNetwork(len(action_low), widths, COMPUTE_TYPES[sizes.compute])
     return GaussianActor(network, squash_to_box(action_low, action_high), obs_size)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from algd_jax.agents.actors import Actor, Draw
+from algd_jax.agents.actors import Actor, BatchEnergy, Draw
 from algd_jax.agents.critics import (
     CriticParams,
     Critics,
@@ -21,7 +21,6 @@ from algd_jax.agents.critics import (
     td_targets,
 )
 from algd_jax.config import Hyper
-from algd_jax.diffusion.score_target import EnergyFunction
 from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.energy import discounted_budget
 from algd_jax.lagrangian.multiplier import MultiplierRule, rectified
@@ -170,24 +169,30 @@ def action_energy(
     obs: jax.Array,
     pressure: Pressure,
     hyper: Hyper,
-) -> EnergyFunction:
-    """The energy landscape over actions at one state: action [A] -> Lagrangian [].
+) -> BatchEnergy:
+    """The energy landscape over actions: action [A] -> Lagrangian [], at one state or at many.
 
     Args:
       parts: the algorithm's parts.
       critics: their parameters.
-      obs: [O].
+      obs: [O], or [B, O] for actions [..., B, A].
       pressure: λ and ρ.
       hyper: scalars.
     """
     values_at = parts.critics.at_state(critics, obs)
     budget = parts.budget(hyper)
 
-    def energy(action: jax.Array) -> jax.Array:
-        reward_value, risk = pessimistic(values_at(action), hyper.kappa)
+    def of_one(reward_value: jax.Array, risk: jax.Array) -> jax.Array:
         return parts.lagrangian(reward_value, risk, pressure.lam, pressure.rho, budget)
 
-    return energy
+    def energies(action: jax.Array) -> jax.Array:
+        reward_values, risks = pessimistic(values_at(action), hyper.kappa)
+        lagrangian = of_one
+        for _ in range(reward_values.ndim):
+            lagrangian = jax.vmap(lagrangian)
+        return lagrangian(reward_values, risks)
+
+    return energies
 
 
 def critic_loss(
@@ -204,15 +209,16 @@ def critic_loss(
       batch: transitions, leaves [B, …].
       next_draws: from the current policy at the next observations, leaves [B, …].
     """
+    next_values = parts.critics.at_state(target_critics, batch.next_obs)(next_draws.action)
+    next_values = next_values.replace(reward=next_values.reward + next_draws.bonus)
+    values = parts.critics.at_state(critics, batch.obs)(batch.action)
 
-    def example(transition, draw):
-        next_values = parts.critics.at_state(target_critics, transition.next_obs)(draw.action)
-        next_values = next_values.replace(reward=next_values.reward + draw.bonus)
+    def example(transition, next_values, values):
         targets = td_targets(transition, next_values, hyper.discount, hyper.cost_discount)
-        values = parts.critics.at_state(critics, transition.obs)(transition.action)
         return td_losses(values, jax.lax.stop_gradient(targets))
 
-    reward_loss, cost_loss = jax.tree.map(jnp.mean, jax.vmap(example)(batch, next_draws))
+    losses = jax.vmap(example, in_axes=(0, 1, 1))(batch, next_values, values)
+    reward_loss, cost_loss = jax.tree.map(jnp.mean, losses)
     return reward_loss + cost_loss, (reward_loss, cost_loss)
 
 
@@ -232,12 +238,8 @@ def actor_loss(
       obs: [B, O].
       noise: the actor's randomness, leaves [B, …].
     """
-
-    def example(obs_i, noise_i):
-        energy = action_energy(parts, critics, obs_i, pressure, hyper)
-        return parts.actor.loss_terms(actor, obs_i, energy, noise_i, hyper)
-
-    terms = jax.tree.map(jnp.mean, jax.vmap(example)(obs, noise))
+    energies = action_energy(parts, critics, obs, pressure, hyper)
+    terms = jax.tree.map(jnp.mean, parts.actor.loss_terms(actor, obs, energies, noise, hyper))
     return terms.loss, (terms.energy, terms.auxiliary)
 
 
@@ -296,11 +298,8 @@ def _judge(
     parts: Parts, critics: CriticParams, batch: Transition, hyper: Hyper
 ) -> dict[str, jax.Array]:
     """What the critics think of the replayed pairs, on average."""
-
-    def values_of(obs, action):
-        return pessimistic(parts.critics.at_state(critics, obs)(action), hyper.kappa)
-
-    reward_values, risks = jax.vmap(values_of)(batch.obs, batch.action)
+    values = parts.critics.at_state(critics, batch.obs)(batch.action)
+    reward_values, risks = pessimistic(values, hyper.kappa)
     risk = jnp.mean(risks, axis=0)
     violation = risk - parts.budget(hyper)
     return dict(reward_value=jnp.mean(reward_values), risk=risk, violation=violation)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from algd_jax.types import Scalar
 
@@ -38,5 +39,19 @@ def score_target(
     chex.assert_rank([action, noise], [1, 2])
     samples = action + sigma * noise
     energies, gradients = jax.vmap(jax.value_and_grad(energy))(samples)
-    weights = jax.nn.softmax(-energies / temperature)
-    return -(weights @ gradients) / temperature
+    return weighted_score(energies, gradients, temperature)
+
+
+def weighted_score(energies: jax.Array, gradients: jax.Array, temperature: Scalar) -> jax.Array:
+    """−(1/T) Σ_i w_i ∇E_i with w = softmax_i(−E_i/T): the score target from energies already known.
+
+    Args:
+      energies: [M, ...] of the M samples.
+      gradients: [M, ..., A] of the energies with respect to the samples.
+      temperature: [] T > 0.
+
+    Returns:
+      [..., A] the target.
+    """
+    weights = jax.nn.softmax(-energies / temperature, axis=0)
+    return -jnp.sum(weights[..., None] * gradients, axis=0) / temperature

@@ -262,10 +262,38 @@ def test_an_action_box_that_is_none_is_refused(low, high):
         make_algorithm("algd", OBS_SIZE, low, high, HORIZON, SIZES)
 
 
-@pytest.mark.parametrize("field", ["diffusion", "multiplier", "penalty"])
+@pytest.mark.parametrize("field", ["diffusion", "multiplier", "penalty", "compute"])
 def test_unknown_parts_are_one_clear_line(field):
     with pytest.raises(ConfigError, match=f"{field}: unknown name 'none'; allowed: "):
         make(**{field: "none"})
+
+
+@pytest.mark.parametrize("name", ["algd", "sac"])
+def test_bfloat16_computes_roughly_the_same_and_keeps_float32_state(name):
+    batch, hyper = draw_batch(jax.random.key(1), Probe(slope=1.0, cost=0.5)), HYPER.as_arrays()
+    outcomes = {}
+    for compute in ("float32", "bfloat16"):
+        algorithm = make(name, compute=compute)
+        state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
+        state, metrics = jax.jit(algorithm.update)(state, batch, jax.random.key(2), hyper)
+        assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves((state, metrics)))
+        outcomes[compute] = metrics
+    exact, rounded = outcomes["float32"], outcomes["bfloat16"]
+    for field in ("reward_loss", "cost_loss", "energy", "risk", "critic_gradient"):
+        actual, expected = getattr(rounded, field), getattr(exact, field)
+        np.testing.assert_allclose(actual, expected, rtol=0.03, atol=0.01)
+    assert rounded.reward_loss != exact.reward_loss
+
+
+def test_bfloat16_reaches_the_matrix_products():
+    algorithm, hyper = make(compute="bfloat16"), HYPER.as_arrays()
+    batch = draw_batch(jax.random.key(1), Probe())
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), hyper)
+    program = jax.jit(algorithm.update).lower(state, batch, jax.random.key(2), hyper).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    # In float32 remain the look-up of the latent with index k, and its derivative.
+    narrow = [line for line in products if "bf16" in line]
+    assert len(products) - len(narrow) <= 2
 
 
 def test_limits_of_the_wrong_length_are_refused():

@@ -11,22 +11,30 @@ from algd_jax.agents.update import Pressure, action_energy
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.score_target import score_target
 
-SIZES = AgentConfig(score_samples=16, critic_width=16, actor_width=32, actor_layers=2)
-HYPER = Hyper(temperature=0.2, actor_lr=3e-3, initial_alpha=1e-3)
+SIZES = AgentConfig(score_samples=64, critic_width=16, actor_width=32, actor_layers=2)
+HYPER = Hyper(temperature=0.2, actor_lr=3e-3, initial_alpha=1e-3, score_weight=1.0)
 OBS = jnp.ones(1)
-MODE = 0.5
+MODE, WIDTH = 0.5, 0.15
+SEEDS = 3
 
 
 def two_modes(action):
-    """Minima 0 at ±MODE, a barrier of 1 at the origin."""
-    return jnp.sum((action**2 / MODE**2 - 1.0) ** 2)
+    """−T log of two equal Gaussians at ±MODE; at temperature T it is their mixture's energy."""
+    mixture = jnp.stack([-0.5 * jnp.sum((action - m) ** 2) / WIDTH**2 for m in (-MODE, MODE)])
+    return -HYPER.temperature * jax.nn.logsumexp(mixture)
 
 
 def full_loss(actor, params, noise):
-    return actor.loss_terms(params, OBS, two_modes, noise, HYPER).loss
+    energies = jnp.vectorize(two_modes, signature="(a)->()")
+    obs = jnp.broadcast_to(OBS, (64, 1))
+    return actor.loss_terms(params, obs, energies, noise, HYPER).loss
 
 
 def score_loss(actor, params, noise):
+    return jax.vmap(lambda one: score_error(actor, params, one))(noise)
+
+
+def score_error(actor, params, noise):
     """The regression of the score alone, at points of the chain that are held fixed."""
     latents = actor.latents(jax.lax.stop_gradient(params), OBS, noise.chain, HYPER)
     action, sigma = actor.squash(latents[noise.k]), actor.schedule(HYPER).sigmas[noise.k]
@@ -37,13 +45,13 @@ def score_loss(actor, params, noise):
 
 
 def trained_actions(name, loss):
-    """Actions [512] of an actor that has been trained on the two-mode energy."""
+    """Actions [SEEDS, 512] of actors that has been trained on the two-mode energy."""
     actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, SIZES).parts.actor
     adam = optax.adam(HYPER.actor_lr)
 
     def mean_loss(params, key):
         noise = jax.vmap(actor.draw_noise)(jax.random.split(key, 64))
-        return jax.vmap(lambda n: loss(actor, params, n))(noise).mean()
+        return loss(actor, params, noise).mean()
 
     def step(carry, key):
         params, moments = carry
@@ -59,26 +67,24 @@ def trained_actions(name, loss):
         draw = jax.vmap(lambda k: actor.draw(params, OBS, k, HYPER).action[0])
         return draw(jax.random.split(act_key, 512))
 
-    return np.asarray(run(jax.random.key(0)))
+    return np.asarray(jax.vmap(run)(jax.random.split(jax.random.key(0), SEEDS)))
 
 
 def shares(actions):
-    """Shares of actions near the left and near the right mode."""
-    return tuple(float(np.mean(np.abs(actions - mode) < 0.25)) for mode in (-MODE, MODE))
+    """Shares [SEEDS, 2] of actions within two widths of the left and of the right mode."""
+    near = [np.abs(actions - mode) < 2 * WIDTH for mode in (-MODE, MODE)]
+    return np.stack(near).mean(axis=-1).T
 
 
-def test_a_chain_that_follows_the_score_keeps_both_modes():
-    left, right = shares(trained_actions("algd", score_loss))
-    assert left + right > 0.7
-    assert min(left, right) > 0.1
+@pytest.mark.parametrize("loss", [score_loss, full_loss])
+def test_a_trained_chain_keeps_both_modes(loss):
+    assert shares(trained_actions("algd", loss)).min() > 0.05
 
 
-@pytest.mark.parametrize("name", ["sac", "algd"])
-def test_descending_the_energy_itself_ends_in_one_mode(name):
-    """A Gaussian can do no better; the chain's full loss has an energy term that does the same."""
-    left, right = shares(trained_actions(name, full_loss))
-    assert max(left, right) > 0.9
-    assert min(left, right) < 0.02
+def test_a_gaussian_policy_ends_in_one_mode():
+    both = shares(trained_actions("sac", full_loss))
+    assert both.max(axis=1).min() > 0.9
+    assert both.min(axis=1).max() < 0.02
 
 
 @pytest.mark.parametrize("name", ["algd", "diffusion_lagrangian"])
