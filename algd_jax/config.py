@@ -134,6 +134,9 @@ class LoopConfig:
       eval_episodes: episodes per evaluation during training.
       final_eval_episodes: episodes of the evaluation that ends a run.
       checkpoint_epochs: epochs between two checkpoints of the whole state; 0: only at the end.
+      keep_last: newest checkpoints of the whole state that are kept.
+      keep_every: epochs between two that are kept for good; 0: none are.
+      keep_best: whether the one of the best feasible evaluation is written and kept too.
       goal_terminates: whether reaching a goal ends the value of the reward critic.
       timeout_terminates: whether the time limit counts as termination.
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
@@ -149,6 +152,9 @@ class LoopConfig:
     eval_episodes: int = 1
     final_eval_episodes: int = 20
     checkpoint_epochs: int = 0
+    keep_last: int = 2
+    keep_every: int = 0
+    keep_best: bool = False
     goal_terminates: bool = True
     timeout_terminates: bool = False
     termination_frees_cost: bool = False
@@ -225,7 +231,7 @@ def _to_float32(value: float) -> float:
 
 
 _COUNTER_LIMIT = 2**31 - 1
-_MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs"}
+_MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs", "keep_every"}
 
 _POSITIVE = ("a finite number > 0", lambda x: x > 0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)

@@ -16,6 +16,7 @@ from tests.probes import ProbeEnv
 from tests.runs.support import TINY_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
+PAGES = ["adapters.md", "own_environment.md", "reliability.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -35,9 +36,15 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("names")
-@pytest.mark.parametrize("page", ["adapters.md", "own_environment.md"])
-def test_snippets(page: str, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets(
+    page: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
     """They build on each other, from the top of the page to its end."""
+    monkeypatch.chdir(tmp_path)
     scope: dict = {}
     for snippet in blocks(page, "python"):
         exec(compile(snippet, page, "exec"), scope)
@@ -77,7 +84,7 @@ def test_commands(
     assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_speed_limit"
 
 
-@pytest.mark.parametrize("page", ["adapters.md", "own_environment.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_linked_files_exist(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)

@@ -21,7 +21,8 @@ from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
-from algd_jax.runs.run import RunResult, resumed_config, train
+from algd_jax.runs.resuming import resumed_config
+from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import make_console, print_landscape, print_specs, print_summary
 from algd_jax.training import checkpoint
 

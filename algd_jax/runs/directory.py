@@ -18,7 +18,7 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.provenance import provenance
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of ``config.json``; raised when an old file can no longer be read."""
 
 
@@ -67,6 +67,11 @@ class RunDirectory:
     @property
     def curves_file(self) -> Path:
         return self.path / "curves.png"
+
+    @property
+    def log_file(self) -> Path:
+        """What was worth telling while the run went on, one line each."""
+        return self.path / "run.log"
 
     def check_free(self) -> None:
         """Raise :class:`ConfigError` unless a new run may be written here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,8 @@ from algd_jax.runs.directory import RunDirectory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Episodes, evaluate
+
+_LOGGER = logging.getLogger(__name__)
 
 CONFIDENCE = 0.95
 
@@ -179,7 +182,10 @@ def load_agent(trainer: Trainer, directory: RunDirectory, which: Which) -> tuple
     any_key = jax.eval_shape(jax.random.key, 0)
     hyper = trainer.config.hyper.as_arrays()
     agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
-    return checkpoint.restore(folder, agent_like), int(checkpoint.read_notes(folder)["step"])
+    restored = checkpoint.restore(folder, agent_like)
+    for line in restored.damaged.values():
+        _LOGGER.warning("%s; taking the one of step %d", line, restored.step)
+    return restored.tree, restored.step
 
 
 def evaluate_run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import os
 from pathlib import Path
@@ -49,6 +51,13 @@ class Logger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def append_line(log_file: Path, text: str) -> None:
+    """A line with the time; nothing happens if it cannot be written."""
+    time = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    with contextlib.suppress(OSError), log_file.open("a", encoding="utf-8") as file:
+        file.write(f"{time} {text}\n")
 
 
 def read_records(metrics_file: Path) -> list[Record]:

@@ -1,46 +1,214 @@
-"""Checkpoints: any pytree of arrays and PRNG keys, written atomically with Orbax.
+"""Checkpoints: any pytree of arrays and PRNG keys, written in the background and atomically.
 
-A folder of checkpoints holds one complete checkpoint, ``<folder>/<step>``: a new one is moved into
-place under its final name only when every byte is written, and only then is the old one removed.
+A folder of checkpoints holds complete ones, ``<folder>/<step>``: one is built under another name
+and moved into place when every byte is on disk. Only then are older ones removed, as a rule of the
+caller says. Arrays are stored whole, whatever their sharding, so they go back onto any other.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import jax
-import orbax.checkpoint as ocp
+from algd_jax.training import storage
+from algd_jax.training.manifest import (
+    DamageError,
+    Manifest,
+    check_files,
+    read_manifest,
+    sync_folder,
+    write_manifest,
+)
+from algd_jax.training.storage import Array, Arrays
 
 Tree = TypeVar("Tree")
 
+_ARRAYS = "arrays"
+_UNFINISHED, _DISCARDED, _DAMAGED = ".unfinished", ".discarded", ".damaged"
+_OVERHEAD_BYTES = 64 * 2**20
+
 
 class CheckpointError(Exception):
-    """A checkpoint that is missing or does not fit; the message is one line fit for a terminal."""
+    """A checkpoint that is missing, does not fit or was not written; says so in one line."""
 
 
-def save(folder: Path, step: int, tree: Any, notes: dict[str, Any] | None = None) -> None:
-    """Write ``tree`` as ``folder/step``, then remove the folder's other checkpoints.
+class Entry(NamedTuple):
+    """A complete checkpoint of a folder.
 
-    What an earlier, killed save has left is removed first; it may be as large as a checkpoint.
+    Attributes:
+      step: environment steps made; its name.
+      notes: what was noted with it; empty if its manifest cannot be read.
+    """
 
-    Returns when everything is on disk, so the caller may donate the tree's buffers.
+    step: int
+    notes: dict[str, Any]
+
+
+Keep = Callable[[Sequence[Entry]], Collection[int]]
+"""Rule of a folder: of these checkpoints, in the order of steps, those of these steps stay."""
+
+
+class Restored(NamedTuple, Generic[Tree]):
+    """What was read.
+
+    Attributes:
+      tree: as saved.
+      step: environment steps made.
+      notes: as saved.
+      damaged: steps of newer checkpoints that were passed over, each with what is wrong with it.
+    """
+
+    tree: Tree
+    step: int
+    notes: dict[str, Any]
+    damaged: dict[int, str]
+
+
+def newest(count: int) -> Keep:
+    """The rule that the ``count`` newest checkpoints stay."""
+    return lambda entries: {entry.step for entry in entries[-count:]}
+
+
+class Writer:
+    """Writes the checkpoints of one folder, one after the other, in the background.
+
+    Where a write fails, nothing of it stays, the older checkpoints do, and it can be tried again.
+    """
+
+    def __init__(self, folder: Path):
+        """Args:
+        folder: created if needed.
+        """
+        self.folder = folder
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._job: Callable[[], None] | None = None
+        self._pending: Future[None] | None = None
+
+    def save(
+        self,
+        step: int,
+        tree: Any,
+        notes: dict[str, Any] | None = None,
+        keep: Keep = newest(1),
+    ) -> None:
+        """Begin to write ``tree`` as ``folder/step``.
+
+        Returns when the tree is copied to the host, so the caller may donate its buffers. Before
+        that it waits for the checkpoint before, whose failure, if not asked for, is forgotten.
+
+        Args:
+          step: environment steps made; names the checkpoint. One of this name is replaced.
+          tree: pytree of arrays and typed PRNG keys.
+          notes: numbers, strings and truth values kept beside the arrays.
+          keep: which checkpoints of the folder stay; the new one does in any case.
+        """
+        if self._pending is not None:
+            self._pending.exception()
+        self._job = self._pending = None  # Frees the copy before, ere the next is made.
+        arrays = storage.on_host(tree)
+        self._job = lambda: _write(self.folder, step, arrays, notes or {}, keep)
+        self.retry()
+
+    def retry(self) -> None:
+        """Begin the last write anew; of use when it has failed."""
+        assert self._job is not None
+        self._pending = self._pool.submit(self._job)
+
+    def failure(self) -> CheckpointError | None:
+        """Why the last write failed; None if it did not, or is still going on."""
+        if self._pending is None or not self._pending.done():
+            return None
+        error = self._pending.exception()
+        if error is None:
+            self._job = self._pending = None
+            return None
+        if isinstance(error, CheckpointError):
+            return error
+        raise error
+
+    def wait(self) -> None:
+        """Return when nothing is being written any more.
+
+        Raises:
+          CheckpointError: if the last write failed.
+        """
+        if self._pending is not None:
+            self._pending.exception()
+        if (error := self.failure()) is not None:
+            raise error
+
+    def close(self) -> None:
+        """Wait, whatever comes out, and end the thread."""
+        self._pool.shutdown()
+
+
+def save(
+    folder: Path,
+    step: int,
+    tree: Any,
+    notes: dict[str, Any] | None = None,
+    keep: Keep = newest(1),
+) -> None:
+    """Write one checkpoint and wait for it; see :meth:`Writer.save`.
+
+    Raises:
+      CheckpointError: if it cannot be written.
+    """
+    writer = Writer(folder)
+    with contextlib.closing(writer):
+        writer.save(step, tree, notes, keep)
+        writer.wait()
+
+
+def restore(folder: Path, like: Tree, step: int | None = None) -> Restored[Tree]:
+    """Read the newest checkpoint of ``folder`` that is undamaged.
+
+    Nothing of a checkpoint is executed, and nothing larger than ``like`` is allocated.
 
     Args:
-      folder: created if needed.
-      step: environment steps made; names the checkpoint.
-      tree: pytree of arrays and typed PRNG keys.
-      notes: numbers and strings kept beside the arrays.
+      folder: written by a :class:`Writer`.
+      like: the tree's structure; leaves are arrays or ``jax.ShapeDtypeStruct`` (see
+        ``jax.eval_shape``). Leaves without a sharding go to the default device.
+      step: the one checkpoint to read instead.
+
+    Raises:
+      CheckpointError: if there is none, all are damaged, or the tree is a different one.
     """
-    _remove_unfinished(folder)
-    target = folder.resolve() / str(step)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(target, _storable(tree), force=True, custom_metadata=notes or {})
-        checkpointer.wait_until_finished()
-    for other in _steps(folder):
-        if other != step:
-            shutil.rmtree(folder / str(other))
+    damaged: dict[int, str] = {}
+    for candidate in reversed(_steps(folder) if step is None else [step]):
+        target = folder / str(candidate)
+        try:
+            tree, notes = _read(target, like)
+        except (DamageError, OSError) as error:
+            damaged[candidate] = f"checkpoint {target} is damaged: {_reason(error)}"
+        else:
+            return Restored(tree, candidate, notes, damaged)
+    if damaged:
+        raise CheckpointError(f"{damaged[max(damaged)]}; there is no other in its place")
+    raise CheckpointError(f"no checkpoint in {folder}")
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """The notes of the newest checkpoint of ``folder`` whose manifest is undamaged.
+
+    Raises:
+      CheckpointError: if there is none.
+    """
+    for step in reversed(_steps(folder)):
+        with contextlib.suppress(DamageError):
+            return read_manifest(folder / str(step)).notes
+    raise CheckpointError(f"no checkpoint in {folder}")
+
+
+def entries(folder: Path) -> list[Entry]:
+    """The folder's complete checkpoints, in the order of steps."""
+    return [Entry(step, _notes(folder / str(step))) for step in _steps(folder)]
 
 
 def latest(folder: Path) -> int | None:
@@ -48,98 +216,94 @@ def latest(folder: Path) -> int | None:
     return max(_steps(folder), default=None)
 
 
-def restore(folder: Path, like: Tree) -> Tree:
-    """Read the newest checkpoint of ``folder``.
-
-    Args:
-      folder: written by :func:`save`.
-      like: the tree's structure; leaves are arrays or ``jax.ShapeDtypeStruct`` (see
-        ``jax.eval_shape``). Leaves without a sharding go to the default device.
-
-    Raises:
-      CheckpointError: if there is no checkpoint, or it holds a different tree.
-    """
-    target = _newest(folder)
-    with ocp.StandardCheckpointer() as checkpointer:
-        try:
-            stored = checkpointer.restore(target, _storable(like, abstract=True))
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"checkpoint {target} does not fit this run: {reason}") from error
-    return _from_storable(stored, like)
+def set_aside(folder: Path, steps: Collection[int]) -> None:
+    """Rename damaged checkpoints, so that they count no longer; their files stay."""
+    for step in steps:
+        _replace(folder / str(step), folder / f"{step}{_DAMAGED}")
 
 
-def read_notes(folder: Path) -> dict[str, Any]:
-    """The notes saved with the newest checkpoint of ``folder``.
+def _read(target: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+    found = read_manifest(target)
+    _check_fits(target, found, storage.describe(like))
+    check_files(target, found.files, 2 * storage.size(like) + _OVERHEAD_BYTES)
+    try:
+        return storage.read(target / _ARRAYS, like), found.notes
+    except ValueError as error:
+        raise DamageError(f"its arrays cannot be read ({_reason(error)})") from error
 
-    Raises:
-      CheckpointError: if there is no checkpoint.
-    """
-    with ocp.StandardCheckpointer() as checkpointer:
-        return dict(checkpointer.metadata(_newest(folder)).custom_metadata or {})
+
+def _check_fits(target: Path, found: Manifest, wanted: dict[str, Array]) -> None:
+    for name in sorted(found.arrays.keys() | wanted.keys()):
+        stored, want = found.arrays.get(name), wanted.get(name)
+        if stored != want:
+            raise CheckpointError(
+                f"checkpoint {target} does not fit this run: {name} is {stored or 'nothing'}, "
+                f"needed is {want or 'nothing'}"
+            )
 
 
-def _newest(folder: Path) -> Path:
-    step = latest(folder)
-    if step is None:
-        raise CheckpointError(f"no checkpoint in {folder}")
-    return folder.resolve() / str(step)
+def _write(folder: Path, step: int, arrays: Arrays, notes: dict[str, Any], keep: Keep) -> None:
+    target, unfinished = folder / str(step), folder / f"{step}{_UNFINISHED}"
+    try:
+        _remove_leftovers(folder)
+        unfinished.mkdir(parents=True)
+        storage.write(unfinished / _ARRAYS, arrays)
+        write_manifest(unfinished, step, notes, storage.describe(arrays))
+        _replace(unfinished, target)
+    except Exception as error:  # What a full disk is called depends on who meets it first.
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise CheckpointError(f"checkpoint {target} was not written: {_reason(error)}") from error
+    staying = {*keep(entries(folder)), step}
+    for other in _steps(folder):
+        if other not in staying:
+            with contextlib.suppress(OSError):  # The next write tries again.
+                _remove(folder / str(other))
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What killed processes have left; it may be as large as a checkpoint."""
+    for child in _children(folder):
+        if child.name.endswith((_UNFINISHED, _DISCARDED)):
+            shutil.rmtree(child, ignore_errors=True)
+
+
+def _remove(target: Path) -> None:
+    """Remove a checkpoint so that a half removed one is never taken for a complete one."""
+    discarded = target.with_name(target.name + _DISCARDED)
+    target.rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.exists():
+        _remove(target)
+    os.rename(source, target)
+    sync_folder(target.parent)
 
 
 def _steps(folder: Path) -> list[int]:
-    """Complete checkpoints; those being written carry a suffix, so their names are no numbers."""
-    return [int(child.name) for child in _children(folder) if child.name.isdecimal()]
-
-
-def _remove_unfinished(folder: Path) -> None:
-    for child in _children(folder):
-        if ".orbax-checkpoint-tmp" in child.name:
-            shutil.rmtree(child, ignore_errors=True)
+    """Steps of complete checkpoints, sorted; the names of all else are no numbers."""
+    names = [child.name for child in _children(folder)]
+    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]{0,18}", name))
 
 
 def _children(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _storable(tree: Any, abstract: bool = False) -> dict[str, Any]:
-    """The tree as Orbax can store it: a flat dict without typed keys and without empty arrays."""
-    leaves = {name: leaf for name, leaf in _named_leaves(tree) if leaf.size > 0}
-    return {name: _describe(leaf) if abstract else _plain(leaf) for name, leaf in leaves.items()}
+def _notes(target: Path) -> dict[str, Any]:
+    try:
+        return read_manifest(target).notes
+    except DamageError:
+        return {}
 
 
-def _from_storable(stored: dict[str, Any], like: Tree) -> Tree:
-    def rebuild(name, leaf):
-        if leaf.size == 0:
-            return jax.numpy.zeros(leaf.shape, leaf.dtype)
-        if _is_key(leaf):
-            return jax.random.wrap_key_data(stored[name], impl=_key_impl(leaf))
-        return stored[name]
-
-    leaves = [rebuild(name, leaf) for name, leaf in _named_leaves(like)]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
-
-
-def _plain(leaf: jax.Array) -> jax.Array:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _describe(leaf: Any) -> jax.ShapeDtypeStruct:
-    plain = jax.eval_shape(_plain, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(plain.shape, plain.dtype, sharding=sharding)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _key_impl(leaf: Any) -> Any:
-    """The generator of a typed key; asked of a concrete key, because shapes do not tell it."""
-    return jax.random.key_impl(jax.numpy.zeros((), leaf.dtype))
+def _reason(error: Exception) -> str:
+    """An error in a few words: what the operating system refused, where it did."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    number = re.search(r"os_error_code='(\d+)'", str(error))  # As TensorStore words it.
+    if number:
+        return os.strerror(int(number[1]))
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -33,7 +33,7 @@ def test_whole_numbers_are_fine_where_floats_are_meant(directory):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda r: r.update(format_version=99), "format_version: got 99, allowed is 3"),
+        (lambda r: r.update(format_version=99), "format_version: got 99, allowed is 4"),
         (lambda r: r.pop("format_version"), "format_version: got None"),
         (lambda r: r.pop("config"), "missing field 'config'"),
         (lambda r: r["config"].update(colour="red"), "unknown field 'colour' in Config"),

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 from algd_jax.agents.update import UpdateMetrics
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import evaluate_run, make_evaluate
-from algd_jax.runs.run import RunError, epochs_made, planned_steps, resumed_config, train
+from algd_jax.runs.resuming import epochs_made, planned_steps, resumed_config
+from algd_jax.runs.run import RunError, train
 from algd_jax.training import checkpoint
 from tests.runs import support
 from tests.runs.support import (
@@ -32,13 +35,16 @@ class Recorder(Display):
     """Keeps what a run tells its user."""
 
     def __init__(self):
-        self.phases, self.progress, self.stopped = [], [], False
+        self.phases, self.progress, self.notes, self.stopped = [], [], [], False
 
     def phase(self, name):
         self.phases.append(name)
 
     def epoch(self, progress):
         self.progress.append(progress)
+
+    def note(self, text):
+        self.notes.append(text)
 
     def stop(self):
         self.stopped = True
@@ -64,7 +70,7 @@ def restored_state(folder, config):
     trainer = build(config)
     key = stream_key(config.seed, Stream.TRAINING)
     like = jax.eval_shape(trainer.init, key, config.hyper.as_arrays())
-    return checkpoint.restore(folder / "checkpoints" / "state", like)
+    return checkpoint.restore(folder / "checkpoints" / "state", like).tree
 
 
 def test_run_directory_holds_everything(whole):
@@ -87,7 +93,7 @@ def test_run_directory_holds_everything(whole):
 def test_config_file_says_where_the_run_came_from(whole):
     record = json.loads((whole[1] / "config.json").read_text())
     assert record["config"] == dataclasses.asdict(tiny_config())
-    assert record["format_version"] == 3
+    assert record["format_version"] == 4
     assert record["command"] == ["algd", "train"]
     assert record["device"]["platform"] == jax.devices()[0].platform
     assert record["versions"]["jax"] == jax.__version__
@@ -116,7 +122,7 @@ def test_the_user_is_told_what_happens(whole):
     _, _, display = whole
     per_epoch = ["training", "evaluating", "checkpointing"]
     start = ["compiling and warming up"]
-    assert display.phases == [*start, *EPOCHS * per_epoch, "checkpointing", "final evaluation"]
+    assert display.phases == [*start, *EPOCHS * per_epoch, "final evaluation"]
     assert display.progress[-1].seconds_left == 0
     assert display.progress[-1].record["step"] == display.progress[-1].total_steps == LAST_STEP
     assert display.stopped
@@ -320,14 +326,64 @@ def test_environment_without_the_option_is_refused(tmp_path):
         train(config, tmp_path / "run")
 
 
-def test_resume_needs_a_checkpoint(tmp_path):
+def test_resume_needs_a_checkpoint_once_an_epoch_was_made(tmp_path):
     folder = tmp_path / "run"
-    train(tiny_config(), folder, stop_requested=stop_after(0))
-    state = folder / "checkpoints" / "state" / str(WARMUP)
-    assert state.is_dir()
-    state.rename(state.with_name("gone"))
+    train(tiny_config(), folder, stop_requested=stop_after(1))
+    shutil.rmtree(folder / "checkpoints" / "state")
+    before = files(folder)
     with pytest.raises(ConfigError, match="no checkpoint of a whole state"):
         train(resumed_config(folder), folder, resume=True)
+    assert files(folder) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path, whole):
+    folder = tmp_path / "run"
+    RunDirectory(folder).create(tiny_config(), [])
+    result = train(resumed_config(folder), folder, resume=True)
+    assert result.evaluation == whole[0].evaluation
+    assert without_clock(read_lines(folder / "metrics.jsonl")) == without_clock(
+        read_lines(whole[1] / "metrics.jsonl")
+    )
+
+
+def test_with_periodic_checkpoints_the_first_is_there_before_the_first_epoch(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(checkpoint_epochs=3), folder, stop_requested=stop_after(1))
+    assert checkpoint.entries(folder / "checkpoints" / "state") == [
+        (WARMUP, {"epoch": 0, "eval_return": None, "eval_cost": None}),
+        (WARMUP + EPOCH, checkpoint.read_notes(folder / "checkpoints" / "state")),
+    ]
+
+
+def test_resuming_passes_over_a_damaged_checkpoint(tmp_path, whole):
+    folder, display = tmp_path / "run", Recorder()
+    train(tiny_config(checkpoint_epochs=1), folder, stop_requested=stop_after(2))
+    state = folder / "checkpoints" / "state"
+    newest = WARMUP + 2 * EPOCH
+    (state / str(newest) / "manifest.json").unlink()
+
+    result = train(resumed_config(folder), folder, resume=True, display=display)
+
+    line = (
+        f"checkpoint {state / str(newest)} is damaged: manifest.json is missing; "
+        f"going on from the one of step {WARMUP + EPOCH}"
+    )
+    assert display.notes == [line]
+    assert (folder / "run.log").read_text().endswith(f" {line}\n")
+    assert (state / f"{newest}.damaged").is_dir()
+    assert result.evaluation == whole[0].evaluation
+    assert without_clock(read_lines(folder / "metrics.jsonl")) == without_clock(
+        read_lines(whole[1] / "metrics.jsonl")
+    )
+
+
+def test_a_damaged_policy_is_passed_over(whole, tmp_path, caplog):
+    folder = tmp_path / "run"
+    shutil.copytree(whole[1], folder)
+    (folder / "checkpoints" / "last" / str(LAST_STEP) / "manifest.json").write_text("{}")
+    assert evaluate_run(folder, which="last").step == LAST_STEP - EPOCH
+    (record,) = caplog.records
+    assert "manifest.json cannot be read; taking the one of step" in record.getMessage()
 
 
 def test_streams_of_randomness_differ():

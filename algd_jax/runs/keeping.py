@@ -1,0 +1,177 @@
+"""What a run keeps of itself, and when: the whole state to resume from, and its policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from algd_jax.agents.update import AgentState
+from algd_jax.config import Config, LoopConfig
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.logs import Record
+from algd_jax.training import checkpoint
+from algd_jax.training.checkpoint import CheckpointError, Entry, Writer, newest
+from algd_jax.training.epoch import TrainState
+
+POLICIES_KEPT = 2
+"""Of the last and of the best policies: one to use, and one before it should it be damaged."""
+
+
+class Best(NamedTuple):
+    """The best feasible policy so far.
+
+    Attributes:
+      step: environment steps made when it was evaluated.
+      eval_return, eval_cost: means of that evaluation.
+    """
+
+    step: int
+    eval_return: float
+    eval_cost: float
+
+
+class Keeper:
+    """Writes a run's checkpoints in the background, while it goes on training.
+
+    A write that fails is told and tried again after the next epoch; what is on disk stays.
+
+    Attributes:
+      best: the best feasible policy so far.
+    """
+
+    def __init__(self, directory: RunDirectory, config: Config, tell: Callable[[str], None]):
+        """Args:
+        directory: the run's folder.
+        config: of the run.
+        tell: takes a line worth knowing.
+        """
+        self.best = read_best(directory)
+        self._directory, self._config, self._tell = directory, config, tell
+        self._state, self._last, self._best = map(
+            Writer, (directory.state, directory.last, directory.best)
+        )
+        self._saved_step: int | None = None
+
+    def restore_state(self, like: TrainState) -> TrainState:
+        """The newest undamaged whole state; damaged ones are told and set aside.
+
+        Raises:
+          CheckpointError: if there is none, or it is of another configuration.
+        """
+        restored = checkpoint.restore(self._directory.state, like)
+        for line in restored.damaged.values():
+            self._tell(f"{line}; going on from the one of step {restored.step}")
+        checkpoint.set_aside(self._directory.state, restored.damaged)
+        self._saved_step = restored.step
+        return restored.tree
+
+    def keep(self, state: TrainState, record: Record, *, now: bool) -> None:
+        """What is due after an epoch: its policy, that as the best one, the whole state.
+
+        Args:
+          state: after the epoch; copied before this returns.
+          record: the epoch's.
+          now: keep the whole state in any case.
+        """
+        failed = {writer for writer in self._writers if self._has_failed(writer)}
+        candidate = Best(record["step"], record["eval_return"], record["eval_cost"])
+        _save_policy(self._last, state.agent, candidate)
+        is_best = self._is_best(candidate)
+        if is_best:
+            self.best = candidate
+            _save_policy(self._best, state.agent, candidate)
+        elif self._best in failed:
+            self._best.retry()
+        due = is_due(self._config.loop, record["epoch"], is_best)
+        if now or due or self._state in failed:
+            self.keep_state(state, record["step"], record)
+
+    def keep_state(self, state: TrainState, step: int, record: Record | None = None) -> None:
+        """The whole state of this step, unless it is kept already; ``record`` as in ``keep``."""
+        if step == self._saved_step:
+            return
+        notes = {name: (record or _NO_EPOCH)[name] for name in _NO_EPOCH}
+        loop, limit = self._config.loop, self._config.hyper.cost_limit
+        self._state.save(step, state, notes, lambda entries: retained(entries, loop, limit))
+        self._saved_step = step
+
+    def wait(self) -> None:
+        """Return when everything is on disk.
+
+        Raises:
+          CheckpointError: if something is not.
+        """
+        failures = [error for error in map(_outcome, self._writers) if error is not None]
+        if failures:
+            step = checkpoint.latest(self._directory.state)
+            good = "there is none before it" if step is None else f"step {step}'s is kept"
+            raise CheckpointError(f"{failures[0]}; of the whole state, {good}") from failures[0]
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        for writer in self._writers:
+            writer.close()
+
+    @property
+    def _writers(self) -> tuple[Writer, ...]:
+        return self._state, self._last, self._best
+
+    def _is_best(self, candidate: Best) -> bool:
+        feasible = candidate.eval_cost <= self._config.hyper.cost_limit
+        return feasible and (self.best is None or candidate.eval_return > self.best.eval_return)
+
+    def _has_failed(self, writer: Writer) -> bool:
+        if (error := writer.failure()) is None:
+            return False
+        self._tell(f"{error}; training goes on, and the next epoch tries again")
+        return True
+
+
+_NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None}
+
+
+def is_due(loop: LoopConfig, epoch: int, is_best: bool) -> bool:
+    """Whether the whole state is to be written after ``epoch``, which counts from 1."""
+    periods = (loop.checkpoint_epochs, loop.keep_every)
+    return any(period and epoch % period == 0 for period in periods) or (loop.keep_best and is_best)
+
+
+def retained(entries: Sequence[Entry], loop: LoopConfig, cost_limit: float) -> set[int]:
+    """Which whole states stay: the newest, every so many epochs one, and the best feasible."""
+    kept = set(newest(loop.keep_last)(entries))
+    for entry in entries:
+        epoch = entry.notes.get("epoch")
+        if epoch and loop.keep_every and epoch % loop.keep_every == 0:
+            kept.add(entry.step)
+    feasible = [entry for entry in entries if _cost(entry) <= cost_limit]
+    if feasible and loop.keep_best:
+        kept.add(max(feasible, key=lambda entry: entry.notes["eval_return"]).step)
+    return kept
+
+
+def _cost(entry: Entry) -> float:
+    cost = entry.notes.get("eval_cost")
+    return math.inf if cost is None else cost
+
+
+def read_best(directory: RunDirectory) -> Best | None:
+    """The best feasible policy of a run so far."""
+    try:
+        notes = checkpoint.read_notes(directory.best)
+        return Best(**{name: notes[name] for name in Best._fields})
+    except (CheckpointError, KeyError):  # There is none, or none that can be read.
+        return None
+
+
+def _save_policy(writer: Writer, agent: AgentState, notes: Best) -> None:
+    writer.save(notes.step, agent, notes._asdict(), newest(POLICIES_KEPT))
+
+
+def _outcome(writer: Writer) -> CheckpointError | None:
+    """How the last write ends."""
+    try:
+        writer.wait()
+    except CheckpointError as error:
+        return error
+    return None

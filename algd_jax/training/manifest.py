@@ -1,0 +1,189 @@
+"""The manifest of a checkpoint: what its folder must hold, so that damage is found and named.
+
+Orbax notices a missing file, but returns other numbers without a word when bytes inside a large
+array have changed. ``manifest.json`` therefore lists every file with size and checksum, and every
+array with shape and dtype, and carries a checksum of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from algd_jax.training.storage import Array
+
+FORMAT_VERSION = 1
+"""Of a checkpoint; raised when an old one can no longer be read."""
+
+FILE_NAME = "manifest.json"
+
+_LARGEST_MANIFEST = 16 * 2**20
+_BLOCK = 2**20
+
+
+class DamageError(Exception):
+    """A checkpoint that is not as it was written; says in one line what is wrong."""
+
+
+class File(NamedTuple):
+    """Size in bytes and CRC-32 of a file."""
+
+    size: int
+    crc32: int
+
+
+class Manifest(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+      step: environment steps made.
+      notes: numbers, strings and truth values kept beside the arrays.
+      arrays: by name.
+      files: by path relative to the checkpoint's folder, without the manifest itself.
+    """
+
+    step: int
+    notes: dict[str, Any]
+    arrays: dict[str, Array]
+    files: dict[str, File]
+
+
+def write_manifest(
+    folder: Path, step: int, notes: dict[str, Any], arrays: dict[str, Array]
+) -> None:
+    """Describe all files of ``folder``, and see to it that they and the manifest are on disk."""
+    files = {name: _describe(path, sync=True) for name, path in _files(folder)}
+    content = {
+        "format_version": FORMAT_VERSION,
+        "step": step,
+        "notes": notes,
+        "arrays": arrays,
+        "files": files,
+    }
+    record = {"sha256": _digest(content), "content": content}
+    with (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+        json.dump(record, file, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint; the files it lists are not looked at.
+
+    Raises:
+      DamageError: if there is none, or it has changed, or it is of another format.
+    """
+    content = _read_content(folder / FILE_NAME)
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise DamageError(
+            f"{FILE_NAME}: format_version: got {version}, allowed is {FORMAT_VERSION}"
+        )
+    try:
+        return Manifest(
+            step=int(content["step"]),
+            notes=dict(content["notes"]),
+            arrays={
+                name: Array(tuple(int(size) for size in shape), str(dtype))
+                for name, (shape, dtype) in content["arrays"].items()
+            },
+            files={
+                name: File(int(size), int(crc32))
+                for name, (size, crc32) in content["files"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DamageError(f"{FILE_NAME}: not of its format ({type(error).__name__})") from error
+
+
+def check_files(folder: Path, files: dict[str, File], largest: int) -> None:
+    """Compare the files of a checkpoint with its manifest. No path of the manifest is opened.
+
+    Args:
+      folder: of the checkpoint.
+      files: as the manifest lists them.
+      largest: bytes that a checkpoint of this kind can have at most; looked at first.
+
+    Raises:
+      DamageError: if a file is missing, unknown, no regular file, or has changed.
+    """
+    found = dict(_files(folder))
+    total = sum(path.lstat().st_size for path in found.values())
+    if total > largest:
+        raise DamageError(f"its files have {total} bytes, allowed are {largest}")
+    for name in files:
+        if name not in found:
+            raise DamageError(f"{name!r} is missing")
+    for name, path in found.items():
+        if name not in files:
+            raise DamageError(f"{name!r} does not belong to it")
+        size = path.lstat().st_size
+        if size != files[name].size:
+            raise DamageError(f"{name!r} has {size} bytes instead of {files[name].size}")
+        if _describe(path) != files[name]:
+            raise DamageError(f"the content of {name!r} has changed")
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in ``folder`` written to disk, where the system can do so."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    try:
+        if path.is_symlink() or path.stat().st_size > _LARGEST_MANIFEST:
+            raise DamageError(f"{path.name} is no file of a checkpoint")
+        record = json.loads(path.read_text(encoding="utf-8"))
+        content = record["content"]
+        intact = isinstance(content, dict) and record["sha256"] == _digest(content)
+    except FileNotFoundError as error:
+        raise DamageError(f"{path.name} is missing") from error
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamageError(f"{path.name} cannot be read") from error
+    if not intact:
+        raise DamageError(f"the content of {path.name} has changed")
+    return content
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below ``folder`` but the manifest, by its path relative to it.
+
+    Raises:
+      DamageError: for what is neither file nor folder: a link may lead anywhere.
+    """
+    for parent, names, files in os.walk(folder):
+        for name in sorted(names + files):
+            path = Path(parent, name)
+            relative = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise DamageError(f"{relative!r} is no regular file")
+            if path.is_file() and relative != FILE_NAME:
+                yield relative, path
+
+
+def _describe(path: Path, *, sync: bool = False) -> File:
+    size = crc32 = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            crc32 = zlib.crc32(block, crc32)
+        if sync:
+            os.fsync(file.fileno())
+    return File(size, crc32)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

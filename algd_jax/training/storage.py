@@ -1,0 +1,152 @@
+"""The arrays of a pytree in one folder, written and read with Orbax.
+
+Orbax takes a flat dict of arrays here: typed PRNG keys become their data, empty arrays, which it
+cannot store, are left out and made anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+Tree = TypeVar("Tree")
+Arrays = dict[str, np.ndarray]
+
+# Large arrays are cut into pieces, which are compressed, written and read side by side.
+_PIECE_BYTES = 64 * 2**20
+
+
+class Array(NamedTuple):
+    """Shape and dtype name of a stored array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+def on_host(tree: Any) -> Arrays:
+    """The tree's arrays by name, as copies that stay when its buffers are donated."""
+    leaves = _storable(tree)
+    hosted = jax.device_get({name: _plain(leaf) for name, leaf in leaves.items()})
+    # On a CPU device the "transfer" is a view of the very buffer.
+    return {
+        name: np.array(hosted[name], copy=_is_on_cpu(leaf) or None) for name, leaf in leaves.items()
+    }
+
+
+def describe(tree: Any) -> dict[str, Array]:
+    """The arrays that store ``tree`` (leaves arrays or ``jax.ShapeDtypeStruct``), by name."""
+    return {name: Array(want.shape, want.dtype.name) for name, want in _wanted(tree).items()}
+
+
+def size(tree: Any) -> int:
+    """Bytes of the arrays that store ``tree``."""
+    return sum(want.size * want.dtype.itemsize for want in _wanted(tree).values())
+
+
+def write(folder: Path, arrays: Arrays) -> None:
+    """Make ``folder`` of the arrays; a failure is an OSError, or a ValueError that tells of one."""
+    pieces = {name: ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES) for name in arrays}
+    with _orbax() as checkpointer:
+        checkpointer.save(
+            folder.resolve(), args=ocp.args.PyTreeSave(arrays, save_args=pieces), force=True
+        )
+
+
+def read(folder: Path, like: Tree) -> Tree:
+    """The tree that :func:`write` has stored; nothing larger than ``like`` is allocated.
+
+    Args:
+      folder: made by :func:`write`.
+      like: the tree's structure; leaves are arrays or ``jax.ShapeDtypeStruct``. Leaves without a
+        sharding go to the default device.
+
+    Raises:
+      ValueError: if other arrays are stored, or they cannot be read.
+    """
+    wanted = _wanted(like)
+    arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
+    try:
+        with _orbax() as checkpointer:
+            stored = checkpointer.metadata(folder.resolve()).item_metadata.tree
+            for name, want in wanted.items():
+                _check_stored(name, stored[name], want)
+            arrays = checkpointer.restore(
+                folder.resolve(), args=ocp.args.PyTreeRestore(wanted, restore_args=arguments)
+            )
+    except (KeyError, TypeError, AttributeError) as error:  # Orbax's answers to foreign files.
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return _from_storable(arrays, like)
+
+
+def _check_stored(name: str, stored: Any, want: jax.ShapeDtypeStruct) -> None:
+    """Whole pieces are allocated in reading, so they must not be larger than the array either."""
+    fits = stored.shape == want.shape and stored.dtype == want.dtype
+    if not fits or any(np.greater(stored.storage.chunk_shape, np.maximum(want.shape, 1))):
+        raise ValueError(f"{name} is stored as {stored.dtype}{list(stored.shape)}")
+
+
+def _orbax() -> ocp.Checkpointer:
+    handlers = ocp.type_handlers.create_type_handler_registry(
+        (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
+        (jax.Array, ocp.type_handlers.ArrayHandler()),
+    )
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=handlers))
+
+
+def _storable(tree: Any) -> dict[str, Any]:
+    leaves = [leaf for leaf in jax.tree_util.tree_leaves_with_path(tree) if leaf[1].size > 0]
+    named = {_name(path): leaf for path, leaf in leaves}
+    assert len(named) == len(leaves), "two leaves of one name"
+    return named
+
+
+def _from_storable(stored: dict[str, jax.Array], like: Tree) -> Tree:
+    def rebuild(path: Any, leaf: Any) -> jax.Array:
+        if leaf.size == 0:
+            return jax.numpy.zeros(leaf.shape, leaf.dtype, device=getattr(leaf, "sharding", None))
+        array = stored[_name(path)]
+        return jax.random.wrap_key_data(array, impl=_key_impl(leaf)) if _is_key(leaf) else array
+
+    return jax.tree_util.tree_map_with_path(rebuild, like)
+
+
+def _wanted(tree: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: _abstract(leaf) for name, leaf in _storable(tree).items()}
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    plain = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    if _is_key(leaf):
+        plain = jax.eval_shape(jax.random.key_data, plain)
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(plain.shape, plain.dtype, sharding=sharding)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _key_impl(leaf: Any) -> Any:
+    """The generator of a typed key; asked of a concrete key, because shapes do not tell it."""
+    return jax.random.key_impl(jax.numpy.zeros((), leaf.dtype))
+
+
+def _is_on_cpu(leaf: Any) -> bool:
+    return not isinstance(leaf, jax.Array) or any(d.platform == "cpu" for d in leaf.devices())

@@ -1,0 +1,156 @@
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from algd_jax.config import LoopConfig
+from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.keeping import Best, Keeper, is_due, read_best, retained
+from algd_jax.training import checkpoint, storage
+from algd_jax.training.checkpoint import CheckpointError, Entry
+from tests.runs.support import tiny_config
+
+
+def entry(epoch, eval_return=None, eval_cost=None):
+    notes = {"epoch": epoch, "eval_return": eval_return, "eval_cost": eval_cost}
+    return Entry(100 * epoch, notes)
+
+
+# Limit 2: feasible are the epochs 2, 3 and 5; of these 3 returns most.
+ENTRIES = [
+    entry(0),
+    entry(1, 9.0, 3.0),
+    entry(2, 1.0, 2.0),
+    entry(3, 5.0, 1.0),
+    entry(4, 8.0, 2.5),
+    entry(5, 2.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "epochs"),
+    [
+        ({}, {4, 5}),
+        ({"keep_last": 1}, {5}),
+        ({"keep_last": 9}, {0, 1, 2, 3, 4, 5}),
+        ({"keep_last": 1, "keep_every": 2}, {2, 4, 5}),
+        ({"keep_last": 1, "keep_best": True}, {3, 5}),
+    ],
+)
+def test_which_states_stay(rules, epochs):
+    kept = retained(ENTRIES, LoopConfig(**rules), cost_limit=2.0)
+    assert kept == {100 * epoch for epoch in epochs}
+
+
+def test_a_state_whose_notes_are_lost_stays_by_age_only():
+    entries = [Entry(100, {}), entry(2, 1.0, 1.0), entry(3, 0.0, 0.0)]
+    loop = LoopConfig(keep_last=1, keep_every=1, keep_best=True)
+    assert retained(entries, loop, cost_limit=2.0) == {200, 300}
+
+
+@pytest.mark.parametrize(
+    ("rules", "due"),
+    [
+        ({}, []),
+        ({"checkpoint_epochs": 3}, [3, 6]),
+        ({"checkpoint_epochs": 3, "keep_every": 4}, [3, 4, 6]),
+        ({"keep_best": True}, [5]),
+    ],
+)
+def test_when_the_state_is_due(rules, due):
+    loop = LoopConfig(**rules)
+    assert [epoch for epoch in range(1, 7) if is_due(loop, epoch, is_best=epoch == 5)] == due
+
+
+class Keeping:
+    """A keeper, its folder, what it told, and a state to keep."""
+
+    def __init__(self, folder, **loop):
+        config = tiny_config(**loop)
+        self.directory, self.told = RunDirectory(folder), []
+        self.keeper = Keeper(self.directory, config, self.told.append)
+        trainer = build(config)
+        key = stream_key(0, Stream.TRAINING)
+        self.state = jax.jit(trainer.init)(key, config.hyper.as_arrays())
+
+    def epoch(self, epoch, eval_return, eval_cost, now=False):
+        record = {"epoch": epoch, "step": 100 * epoch, "updates": 1}
+        record |= {"eval_return": eval_return, "eval_cost": eval_cost}
+        state = self.state.replace(env_steps=jnp.int32(100 * epoch))
+        self.keeper.keep(state, record, now=now)
+
+    def steps(self, name):
+        return [e.step for e in checkpoint.entries(getattr(self.directory, name))]
+
+
+@pytest.fixture
+def make(tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def make(**loop):
+            keeping = Keeping(tmp_path, **loop)
+            stack.callback(keeping.keeper.close)
+            return keeping
+
+        yield make
+
+
+def test_policies_and_states_are_kept_apart(make):
+    keeping = make(checkpoint_epochs=2, keep_last=1)
+    for epoch, (eval_return, eval_cost) in enumerate([(1, 0), (3, 1), (9, 5), (4, 2), (2, 0)], 1):
+        keeping.epoch(epoch, eval_return, eval_cost)
+    keeping.keeper.wait()
+    assert keeping.steps("state") == [400]
+    assert keeping.steps("last") == [400, 500]
+    assert keeping.steps("best") == [200, 400]
+    assert keeping.keeper.best == read_best(keeping.directory) == Best(400, 4, 2)
+
+
+def test_a_full_disk_is_told_and_tried_again(make, monkeypatch):
+    keeping, write = make(checkpoint_epochs=1, keep_last=9), storage.write
+    keeping.epoch(1, 1.0, 0.0)
+    keeping.keeper.wait()
+    assert keeping.told == []
+
+    def fail(folder, arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "write", fail)
+    keeping.epoch(2, 2.0, 0.0)
+    with pytest.raises(CheckpointError, match=r"No space left .*; of the whole state, step 100's"):
+        keeping.keeper.wait()
+    keeping.epoch(3, 0.0, 0.0)
+    assert len(keeping.told) == 3  # The whole state, the last and the best policy.
+    assert all(
+        line.endswith("No space left on device; training goes on, and the next epoch tries again")
+        for line in keeping.told
+    )
+    with pytest.raises(CheckpointError):
+        keeping.keeper.wait()  # Else the fourth epoch may come before the third's has failed.
+    monkeypatch.setattr(storage, "write", write)
+    keeping.epoch(4, 0.0, 0.0)
+    keeping.keeper.wait()
+    assert keeping.steps("state") == [100, 400]
+    assert keeping.steps("last") == [100, 400]
+    assert keeping.steps("best") == [100, 200]  # Of the second epoch, although written late.
+
+
+def test_a_failed_state_is_made_up_for_before_the_next_is_due(make, monkeypatch):
+    keeping, write = make(checkpoint_epochs=2), storage.write
+
+    def fail_for_states(folder, arrays):
+        if "state" in str(folder):
+            raise OSError(122, "Disk quota exceeded")
+        write(folder, arrays)
+
+    monkeypatch.setattr(storage, "write", fail_for_states)
+    keeping.epoch(1, 1.0, 0.0)
+    keeping.epoch(2, 1.0, 0.0)
+    with pytest.raises(CheckpointError, match=r"Disk quota exceeded; .* there is none before it"):
+        keeping.keeper.wait()
+    monkeypatch.setattr(storage, "write", write)
+    keeping.epoch(3, 1.0, 0.0)
+    keeping.keeper.wait()
+    assert keeping.steps("state") == [300]
