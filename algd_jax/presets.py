@@ -19,12 +19,12 @@ def quick(spec: EnvSpec) -> Config:
     """Small networks, 32 environments, larger steps: learns within minutes on two CPU cores."""
     return Config(
         loop=LoopConfig(
-            env_steps=128_000,
+            env_steps=200_000,
             num_envs=32,
             warmup_steps=5_000,
             updates_per_step=8,
             batch_size=128,
-            replay_capacity=128_000,
+            replay_capacity=200_000,
             epoch_steps=32 * spec.episode_length // 2,
             eval_episodes=20,
             checkpoint_epochs=6,
