@@ -16,14 +16,15 @@ import numpy as np
 from flax import struct
 
 from algd_jax.errors import ConfigError
+from algd_jax.types import TOTAL_COST
 
 
 class Hyper(struct.PyTreeNode):
     """Numbers that do not shape the program; each may differ between members of a population.
 
     Attributes:
-      cost_limit: d, allowed cost per episode, summed as its ``EnvSpec`` says. [C] for an
-        algorithm made with C constraints.
+      cost_limit: d, allowed cost per episode, summed as its ``EnvSpec`` says; with C constraints
+        C numbers, in their order.
       discount: γ of the reward.
       cost_discount: γ_c of the cost.
       actor_lr: Adam step size of the actor.
@@ -51,7 +52,7 @@ class Hyper(struct.PyTreeNode):
       penalty_period: updates between two of its decisions.
     """
 
-    cost_limit: float = 10.0
+    cost_limit: float | tuple[float, ...] = 10.0
     discount: float = 0.99
     cost_discount: float = 0.99
     actor_lr: float = 3e-4
@@ -79,8 +80,13 @@ class Hyper(struct.PyTreeNode):
     penalty_period: float = 10_000.0
 
     def as_arrays(self) -> Hyper:
-        """The same numbers as float32 arrays, so that a changed value never compiles anew."""
-        return jax.tree.map(jnp.float32, self)
+        """The same numbers as float32 arrays, so that a changed value never compiles anew.
+
+        Raises:
+          ConfigError: for the first number that cannot work.
+        """
+        validate_hyper(self)
+        return Hyper(**{name: jnp.float32(value) for name, value in vars(self).items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +176,8 @@ class Config:
       preset: the preset these values started from.
       seed: seed of every random draw of the run.
       random_start: draw the robot's start pose instead of the suite's constant one.
+      constraints: the costs to limit, each by its number of cost_limit: cost, the total, or parts
+        of it that the environment names.
       loop: sizes of the training loop.
       agent: sizes of the agent.
       hyper: numbers that do not shape the program.
@@ -180,9 +188,22 @@ class Config:
     preset: str = "quick"
     seed: int = 0
     random_start: bool = False
+    constraints: tuple[str, ...] = (TOTAL_COST,)
     loop: LoopConfig = LoopConfig()
     agent: AgentConfig = AgentConfig()
     hyper: Hyper = Hyper()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Allowed cost per episode of each constraint, by name."""
+        limit = self.hyper.cost_limit
+        numbers = limit if isinstance(limit, tuple) else (limit,)
+        return dict(zip(self.constraints, numbers, strict=True))
+
+    @property
+    def limited_parts(self) -> tuple[str, ...]:
+        """The constraints on a part of the cost."""
+        return tuple(name for name in self.constraints if name != TOTAL_COST)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -203,31 +224,52 @@ class Config:
 
 def validate(config: Config) -> None:
     """Raise :class:`ConfigError` for the first field that cannot work."""
-    for group in (config.agent, config.loop):
-        for field in dataclasses.fields(group):
-            _validate_size(field.name, getattr(group, field.name))
-    for name, (allowed, accepts) in _HYPER_RANGES.items():
-        value = getattr(config.hyper, name)
-        # As the program will see it: a float64 below 1 may be 1 in float32.
-        rounded = _to_float32(value)
-        if not (math.isfinite(rounded) and accepts(rounded)):
-            raise _out_of_range(name, value, allowed)
+    validate_sizes(config.agent)
+    validate_sizes(config.loop)
+    validate_hyper(config.hyper)
+    _validate_constraints(config)
     if type(config.seed) is not int or not 0 <= config.seed < 2**32:
         raise _out_of_range("seed", config.seed, "an integer in [0, 2**32)")
     _validate_combinations(config)
 
 
-def _validate_size(name: str, value: object) -> None:
-    if isinstance(value, bool | str):  # Names are checked where their tables are.
-        return
-    least = 0 if name in _MAY_BE_ZERO else 1
-    if not isinstance(value, int) or value < least:
-        raise _out_of_range(name, value, f"an integer >= {least}")
+def validate_sizes(sizes: AgentConfig | LoopConfig) -> None:
+    """Raise :class:`ConfigError` for the first size that is none."""
+    for name, value in vars(sizes).items():
+        if isinstance(value, bool | str):  # Names are checked where their tables are.
+            continue
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if not isinstance(value, int) or value < least:
+            raise _out_of_range(name, value, f"an integer >= {least}")
 
 
-def _to_float32(value: float) -> float:
+def validate_hyper(hyper: Hyper) -> None:
+    """Raise :class:`ConfigError` for the first number that cannot work.
+
+    Arrays are checked element by element; what is traced has no value yet and passes.
+    """
+    known = {name: value for name, value in vars(hyper).items() if not _is_traced(value)}
+    for name, value in known.items():
+        allowed, accepts = _HYPER_RANGES[name]
+        rounded = _to_float32(value)
+        fine = np.isfinite(rounded) & accepts(rounded)
+        if not fine.all():
+            raise _out_of_range(name, np.broadcast_to(value, fine.shape)[~fine][0], allowed)
+    for lower, upper, words, in_order in _ORDERED:
+        if {lower, upper} <= known.keys():
+            ends = (known[lower], known[upper])
+            if not np.all(in_order(*map(_to_float32, ends))):
+                raise _out_of_range(lower, ends[0], f"a number {words} {upper} = {ends[1]}")
+
+
+def _is_traced(value: object) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _to_float32(value: object) -> np.ndarray:
+    """As the program will see it: a float64 below 1 may be 1 in float32."""
     with np.errstate(over="ignore"):
-        return float(np.float32(value))
+        return np.asarray(value, np.float64).astype(np.float32)
 
 
 _COUNTER_LIMIT = 2**31 - 1
@@ -235,8 +277,8 @@ _MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs", "keep_every"}
 
 _POSITIVE = ("a finite number > 0", lambda x: x > 0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)
-_BELOW_ONE = ("a number in [0, 1)", lambda x: 0 <= x < 1)
-_INSIDE_ONE = ("a number in (0, 1)", lambda x: 0 < x < 1)
+_BELOW_ONE = ("a number in [0, 1)", lambda x: (x >= 0) & (x < 1))
+_INSIDE_ONE = ("a number in (0, 1)", lambda x: (x > 0) & (x < 1))
 _AT_LEAST_ONE = ("a finite number >= 1", lambda x: x >= 1)
 
 _HYPER_RANGES = {
@@ -246,7 +288,7 @@ _HYPER_RANGES = {
     "actor_lr": _POSITIVE,
     "critic_lr": _POSITIVE,
     "multiplier_lr": _NOT_NEGATIVE,
-    "polyak": ("a number in (0, 1]", lambda x: 0 < x <= 1),
+    "polyak": ("a number in (0, 1]", lambda x: (x > 0) & (x <= 1)),
     "rho": _POSITIVE,
     "temperature": _POSITIVE,
     "kappa": _NOT_NEGATIVE,
@@ -263,20 +305,33 @@ _HYPER_RANGES = {
     "pid_integral": _NOT_NEGATIVE,
     "pid_derivative": _NOT_NEGATIVE,
     "penalty_growth": _AT_LEAST_ONE,
-    "penalty_shrink": ("a number in [0, 1]", lambda x: 0 <= x <= 1),
+    "penalty_shrink": ("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "penalty_largest": _POSITIVE,
     "penalty_period": _AT_LEAST_ONE,
 }
 
+_ORDERED = (
+    ("sigma_min", "sigma_max", "below", np.less),
+    ("ddpm_beta_min", "ddpm_beta_max", "up to", np.less_equal),
+)
+
+
+def _validate_constraints(config: Config) -> None:
+    names, limit = config.constraints, config.hyper.cost_limit
+    if not names:
+        raise _out_of_range("constraints", "none", "at least one name")
+    for name in names:
+        if names.count(name) > 1:
+            raise _out_of_range("constraints", f"{name!r} twice", "each name once")
+    if len(names) == 1 and isinstance(limit, tuple):
+        raise _out_of_range("cost_limit", limit, f"one number, for {names[0]}")
+    if len(names) > 1 and not (isinstance(limit, tuple) and len(limit) == len(names)):
+        allowed = f"{len(names)} numbers, one each for {', '.join(names)}"
+        raise _out_of_range("cost_limit", limit, allowed)
+
 
 def _validate_combinations(config: Config) -> None:
-    loop, hyper = config.loop, config.hyper
-    if hyper.sigma_min >= hyper.sigma_max:
-        allowed = f"a number below sigma_max = {hyper.sigma_max}"
-        raise _out_of_range("sigma_min", hyper.sigma_min, allowed)
-    if hyper.ddpm_beta_min > hyper.ddpm_beta_max:
-        allowed = f"a number up to ddpm_beta_max = {hyper.ddpm_beta_max}"
-        raise _out_of_range("ddpm_beta_min", hyper.ddpm_beta_min, allowed)
+    loop = config.loop
     if loop.batch_size > loop.replay_capacity:
         allowed = f"at most replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("batch_size", loop.batch_size, allowed)

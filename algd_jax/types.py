@@ -6,7 +6,7 @@ Axes, wherever a shape is written in this project:
     B  batch drawn from replay                       D  rows of replay; R in each environment's ring
     K  steps of the diffusion chain                  M  Monte Carlo samples of the score target
     E  members of the cost-critic ensemble           O  observation size
-    A  action size
+    A  action size                                   C  constraints, where there are several
 
 Mathematics is written for one example (no B, no N) and mapped with ``jax.vmap`` where it is called.
 """
@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import jax
 from flax import struct
+
+TOTAL_COST = "cost"
+"""The name of an environment's whole cost in its ``metrics``."""
 
 Scalar = jax.Array | float
 """A zero-dimensional array, or a Python number that becomes one."""
@@ -27,7 +30,7 @@ class Transition(struct.PyTreeNode):
       obs: [O] observation before the step.
       action: [A] action taken, in the environment's units.
       reward: [] reward of the step.
-      cost: [] cost of the step, >= 0.
+      cost: [] cost of the step, >= 0; [C] for C constraints, each on a cost of its own.
       next_obs: [O] observation after the step, before any reset.
       terminated: [] 1 where the reward critic must not bootstrap.
       cost_terminated: [] 1 where the cost critics must not bootstrap.

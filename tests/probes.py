@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,32 @@ class ActionProbe(ProbeEnv):
 
     def gains(self, obs, action, time):
         return action[0], jnp.maximum(action[0], 0.0)
+
+
+class PartsProbe(ProbeEnv):
+    """The cost has two parts: 0.25 and 1 at every step."""
+
+    parts: ClassVar = {"cost_low": 0.25, "cost_high": 1.0}
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.spec = dataclasses.replace(self.spec, cost_names=tuple(self.parts))
+
+    def reset(self, rng: jax.Array) -> State:
+        return self._with_parts(super().reset(rng), 0.0)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        return self._with_parts(super().step(state, action), 1.0)
+
+    def _with_parts(self, state: State, share: float) -> State:
+        parts = {name: jnp.float32(share * cost) for name, cost in self.parts.items()}
+        return state.replace(metrics={**state.metrics, **parts, "cost": sum(parts.values())})
+
+
+class OnePartProbe(PartsProbe):
+    """The only part of the cost is all of it."""
+
+    parts: ClassVar = {"cost_all": 0.5}
 
 
 class TerminatingProbe(ProbeEnv):

@@ -25,6 +25,7 @@ from tests.runs.support import (
 )
 
 PROBE = ["--env", "ActionProbe", *TINY_FLAGS]
+PARTS = ["--env", "PartsProbe", *TINY_FLAGS]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,41 @@ BAD_INPUT = [
     (
         ["train", "--critic-width", "1000000"],
         "critic_width: got 1000000, which does not fit in memory: the run needs",
+    ),
+    # Constraints.
+    (
+        ["train", *PARTS, "--constraints", "cost_lo"],
+        "constraints: unknown name 'cost_lo'; allowed: cost, cost_high, cost_low; did you mean "
+        "'cost_low'?",
+    ),
+    (
+        ["train", *PROBE, "--constraints", "cost_hazards"],
+        "constraints: unknown name 'cost_hazards'; allowed: cost",
+    ),
+    (["train", *PARTS, "--constraints"], "constraints: got none, allowed is at least one name"),
+    (
+        ["train", *PARTS, "--constraints", "cost_low", "cost_high"],
+        "cost_limit: got 2.0, allowed is 2 numbers, one each for cost_low, cost_high",
+    ),
+    (
+        ["train", *PARTS, "--constraints", "cost_low", "--cost-limit", "1", "2"],
+        "cost_limit: got (1.0, 2.0), allowed is one number, for cost_low",
+    ),
+    (
+        ["train", *PARTS, "--constraints", "cost_low", "cost_low", "--cost-limit", "1", "2"],
+        "constraints: got 'cost_low' twice, allowed is each name once",
+    ),
+    (
+        ["train", *PARTS, "--constraints", "cost_low", "cost_high", "--cost-limit", "1", "-2"],
+        "cost_limit: got -2.0, allowed is a finite number >= 0",
+    ),
+    (
+        ["train", *PARTS, "--constraints", "cost_low", "cost_high", "--cost-limit", "1", "inf"],
+        "cost_limit: got inf, allowed is a finite number >= 0",
+    ),
+    (
+        ["train", *PARTS, "--cost-limit", "1", "two", "--constraints", "cost_low"],
+        "--cost-limit: got 'two', allowed is a number",
     ),
     # Folders.
     (["train", "--run-dir", "full/file/run"], "run_dir: full/file/run is below a file, allowed is"),

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig, validate
@@ -96,6 +97,25 @@ def test_the_defaults_are_accepted():
             {"env_steps": 5_000},
             "env_steps: got 5000, allowed is more than the 5000 steps of warm-up",
         ),
+        ("config", {"constraints": ()}, "constraints: got none, allowed is at least one name"),
+        (
+            "config",
+            {"constraints": ("cost", "cost")},
+            "constraints: got 'cost' twice, allowed is each name once",
+        ),
+        (
+            "config",
+            {"constraints": ("cost_a", "cost_b")},
+            "cost_limit: got 10.0, allowed is 2 numbers, one each for cost_a, cost_b",
+        ),
+        ("hyper", {"cost_limit": (1.0, 2.0)}, "cost_limit: got (1.0, 2.0), allowed is one number"),
+        (
+            "hyper",
+            {"cost_limit": (1.0,)},
+            "cost_limit: got (1.0,), allowed is one number, for cost",
+        ),
+        ("hyper", {"cost_limit": (1.0, -2.0)}, "cost_limit: got -2.0, allowed is a finite number"),
+        ("hyper", {"cost_limit": (math.inf, 1.0)}, "cost_limit: got inf, allowed is a finite"),
     ],
 )
 def test_one_line_names_field_value_and_what_is_allowed(group, fields, message):
@@ -113,6 +133,31 @@ def test_epochs_cover_the_steps_asked_for():
 
 def test_hyper_becomes_float32_arrays():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(Hyper().as_arrays())} == {"float32"}
+    limits = Hyper(cost_limit=(1.0, 2.0)).as_arrays().cost_limit
+    assert (limits.shape, limits.dtype.name) == ((2,), "float32")
+
+
+def test_every_number_is_validated():
+    for name in vars(Hyper()):
+        with pytest.raises(ConfigError, match=f"{name}: got nan, allowed is a"):
+            Hyper().replace(**{name: math.nan}).as_arrays()
+        with pytest.raises(ConfigError, match=f"{name}: got nan, allowed is a"):
+            Hyper().replace(**{name: jnp.array([getattr(Hyper(), name), math.nan])}).as_arrays()
+
+
+def test_numbers_that_are_traced_pass():
+    traced = jax.jit(lambda rho: Hyper(rho=rho).as_arrays().rho)
+    assert traced(-1.0) == -1.0
+
+
+def test_limits_have_the_names_of_the_constraints():
+    assert Config().limits == {"cost": 10.0}
+    assert Config().limited_parts == ()
+    hyper = Hyper(cost_limit=(1.0, 2.0))
+    config = dataclasses.replace(Config(), constraints=("cost_a", "cost"), hyper=hyper)
+    validate(config)
+    assert config.limits == {"cost_a": 1.0, "cost": 2.0}
+    assert config.limited_parts == ("cost_a",)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -6,13 +6,14 @@ import pathlib
 import re
 import shlex
 import types
+from typing import ClassVar
 
 import gymnasium
 import pytest
 
 from algd_jax.cli import main
-from algd_jax.envs import registry
-from tests.probes import ProbeEnv
+from algd_jax.envs import make, registry
+from tests.probes import PartsProbe, ProbeEnv
 from tests.runs.support import TINY_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -82,6 +83,24 @@ def test_commands(
     capsys.readouterr()
     assert main([*evaluate, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_speed_limit"
+
+
+class PressedButtons(PartsProbe):
+    """Stands in for the navigation task, and names parts of its cost like it."""
+
+    parts: ClassVar = {"cost_hazards": 0.25, "cost_gremlins": 1.0}
+
+
+def test_command_with_several_constraints(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(PressedButtons.parts) <= set(make("PointButton1").spec.cost_names)
+    monkeypatch.setitem(registry._FACTORIES, "PointButton1", PressedButtons)
+    monkeypatch.chdir(tmp_path)
+    (command,) = blocks("algorithm.md", "bash")
+    assert main([*shlex.split(command)[1:], *TINY_FLAGS, "--run-dir", "run"]) == 0
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["constraints"]["cost_gremlins"]["cost_mean"] == 8.0
 
 
 @pytest.mark.parametrize("page", PAGES)

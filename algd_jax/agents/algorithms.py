@@ -23,7 +23,7 @@ from algd_jax.agents.update import (
     init_agent,
     update_agent,
 )
-from algd_jax.config import AgentConfig, Config, Hyper
+from algd_jax.config import AgentConfig, Config, Hyper, validate_sizes
 from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
 from algd_jax.lagrangian.multiplier import (
@@ -138,8 +138,11 @@ def make_algorithm(
       constraints: C; for C > 1 costs are [B, C] and limits [C].
 
     Raises:
-      ConfigError: for an unknown name, or an action box that is empty or infinite.
+      ConfigError: for an unknown name, a size that is none, or an action box that is empty or
+        infinite.
     """
+    validate_sizes(sizes)
+    _check_counts(obs_size=obs_size, horizon=horizon, constraints=constraints)
     row = _look_up("algorithm", name, ALGORITHMS)
     multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
     compute = _look_up("compute", sizes.compute, COMPUTE_TYPES)
@@ -184,6 +187,12 @@ def _look_up(field: str, name: str, table: Mapping[str, Entry]) -> Entry:
     if name not in table:
         raise unknown_name(field, name, table)
     return table[name]
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"{name}: got {count}, allowed is an integer >= 1")
 
 
 def _check_box(low: tuple[float, ...], high: tuple[float, ...]) -> None:

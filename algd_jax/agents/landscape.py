@@ -25,7 +25,8 @@ class Energies(struct.PyTreeNode):
     Attributes:
       plain: plain Lagrangian L [discounted reward].
       augmented: augmented Lagrangian L_A [discounted reward].
-      excess: risk above the budget, Q_c^risk − h [discounted cost]; feasible where <= 0.
+      excess: risk above the budget, Q_c^risk − h [discounted cost]; feasible where <= 0. Of
+        several constraints the largest.
     """
 
     plain: jax.Array
@@ -251,4 +252,4 @@ def _excess(
 ) -> jax.Array:
     """Risk above the budget, with the signature of an energy."""
     del reward_value, lam, rho
-    return jnp.asarray(risk - budget)
+    return jnp.max(jnp.asarray(risk - budget))

@@ -20,7 +20,7 @@ from algd_jax.agents.critics import (
     td_losses,
     td_targets,
 )
-from algd_jax.config import Hyper
+from algd_jax.config import Hyper, validate_hyper
 from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.energy import discounted_budget
 from algd_jax.lagrangian.multiplier import MultiplierRule, rectified
@@ -58,9 +58,10 @@ class Parts:
 
     def budget(self, hyper: Hyper) -> jax.Array:
         """[] (or [C]) discounted cost allowed."""
+        limit = jnp.asarray(hyper.cost_limit)
         if self.horizon is None:
-            return jnp.asarray(hyper.cost_limit)
-        return discounted_budget(hyper.cost_limit, hyper.cost_discount, self.horizon)
+            return limit
+        return discounted_budget(limit, hyper.cost_discount, self.horizon)
 
 
 class AgentState(struct.PyTreeNode):
@@ -143,9 +144,11 @@ def init_agent(parts: Parts, key: jax.Array, hyper: Hyper) -> AgentState:
     """A fresh agent; target critics start equal to the critics.
 
     Raises:
-      ConfigError: unless there is one cost limit per constraint.
+      ConfigError: unless there is one cost limit per constraint, and for a number that cannot
+        work (where it is known: inside ``jit`` it is not).
     """
-    shape, limits = parts.critics.cost.value_shape, jnp.shape(hyper.cost_limit)
+    validate_hyper(hyper)
+    shape, limits = parts.critics.cost.value_shape, jnp.asarray(hyper.cost_limit).shape
     if limits != shape:
         raise ConfigError(f"cost_limit: got an array of shape {limits}, allowed is {shape}")
     actor_key, critic_key = jax.random.split(key)

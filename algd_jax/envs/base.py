@@ -1,6 +1,7 @@
 """What every environment offers: a Brax environment plus a written specification."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 import mujoco
 from brax.envs.base import Env, State
 
-__all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State"]
+from algd_jax.types import TOTAL_COST
+
+__all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State", "named_costs"]
 
 FLAGS = {"placement_failed": "is set: a reset found no free place"}
 """What an environment, which cannot raise inside jit, reports by a 1 in `state.info`.
@@ -54,6 +57,17 @@ class EnvSpec:
     def limited_steps(self) -> int | None:
         """Steps over whose plain sum of costs the limit goes; None if that sum is discounted."""
         return self.episode_length if self.cost_discount == 1 else None
+
+    @property
+    def limitable_costs(self) -> tuple[str, ...]:
+        """Names in `metrics` of all costs that can be limited: the total and its parts."""
+        return (TOTAL_COST, *self.cost_names)
+
+
+def named_costs(metrics: Mapping[str, jax.Array], names: Sequence[str]) -> jax.Array:
+    """Costs of a step by their names in `metrics`: [...] for one name, [..., C] for C names."""
+    costs = [metrics[name] for name in names]
+    return costs[0] if len(costs) == 1 else jnp.stack(costs, axis=-1)
 
 
 class SafetyEnv(Env):

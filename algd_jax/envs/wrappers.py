@@ -19,15 +19,24 @@ class EpisodeWrapper(Wrapper):
       final_obs       [N, O]  observation after the step and before any reset; bootstrap from it.
       episode_return  [N]     sum of rewards of the episode, this step included.
       episode_cost    [N]     sum of costs, likewise, discounted if the limit bounds such a sum.
+      episode_parts   [N]     the same of each part, by name; only if parts are named.
       reset_key       [N]     random keys of the resets to come.
 
     On a step with `done = 1` the sums and `steps` are those of the episode that just ended, while
     `obs` and `pipeline_state` already belong to the next one; they restart from zero at the step
     after. `done` is 1 for terminated and for truncated. Unlike Brax's AutoResetWrapper, which goes
     back to the first state of the run, every reset is a full `env.reset` with a fresh key.
+
+    Args:
+      env: a single environment.
+      parts: names in `metrics` of the parts of the cost to sum as well.
     """
 
     env: SafetyEnv
+
+    def __init__(self, env: SafetyEnv, parts: tuple[str, ...] = ()):
+        super().__init__(env)
+        self._parts = parts
 
     @property
     def spec(self) -> EnvSpec:
@@ -38,6 +47,7 @@ class EpisodeWrapper(Wrapper):
         keys = jax.vmap(jax.random.split)(rng)
         state = jax.vmap(self.env.reset)(keys[:, 0])
         zeros = jnp.zeros_like(state.reward)
+        parts = {"episode_parts": dict.fromkeys(self._parts, zeros)} if self._parts else {}
         return state.replace(
             info={
                 **state.info,
@@ -46,6 +56,7 @@ class EpisodeWrapper(Wrapper):
                 "final_obs": state.obs,
                 "episode_return": zeros,
                 "episode_cost": zeros,
+                **parts,
                 "reset_key": keys[:, 1],
             }
         )
@@ -57,7 +68,8 @@ class EpisodeWrapper(Wrapper):
         steps = going_on * state.info["steps"] + 1.0
         timed_out = (steps >= self.spec.episode_length).astype(jnp.float32)
         done = jnp.maximum(after.done, timed_out)
-        cost = self.spec.cost_discount ** (steps - 1.0) * after.metrics["cost"]
+        weight = self.spec.cost_discount ** (steps - 1.0)
+        cost = weight * after.metrics["cost"]
         info = {
             **state.info,
             **after.info,
@@ -67,6 +79,11 @@ class EpisodeWrapper(Wrapper):
             "episode_return": going_on * state.info["episode_return"] + after.reward,
             "episode_cost": going_on * state.info["episode_cost"] + cost,
         }
+        if self._parts:
+            info["episode_parts"] = {
+                name: going_on * total + weight * after.metrics[name]
+                for name, total in state.info["episode_parts"].items()
+            }
         after = after.replace(done=done, info=info)
         # Episodes of one batch end together as a rule, so the reset is skipped on most steps.
         return jax.lax.cond(jnp.any(done > 0), self._reset_done, lambda state: state, after)

@@ -89,8 +89,12 @@ def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
         accepts, allowed = _rule(types_by_flag[flag])
         if not equals:
             return ConfigError(f"{flag}: value is missing, allowed is {allowed}")
-        if not accepts(value):
-            return ConfigError(f"{flag}: got {value!r}, allowed is {allowed}")
+        given = [value]
+        while _takes_several(types_by_flag[flag]) and tokens and not tokens[0].startswith("--"):
+            given.append(tokens.pop(0))
+        for value in given:
+            if not accepts(value):
+                return ConfigError(f"{flag}: got {value!r}, allowed is {allowed}")
     return ConfigError(f"{missing[0]} is missing") if missing else None
 
 
@@ -99,7 +103,7 @@ def _flags(kind: type) -> dict[str, Any]:
     flags: dict[str, Any] = {"--help": bool}
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        wanted = _without_none(hints[field.name])
+        wanted = _widest(hints[field.name])
         flag = field.name.replace("_", "-")
         if dataclasses.is_dataclass(wanted):
             flags |= _flags(typing.cast(type, wanted))
@@ -123,15 +127,21 @@ def _has_default(field: dataclasses.Field) -> bool:
     return not (field.default is field.default_factory is dataclasses.MISSING)
 
 
-def _without_none(hint: Any) -> Any:
-    """``X`` for ``X | None``."""
+def _widest(hint: Any) -> Any:
+    """``X`` for ``X | None``, and ``tuple[X, ...]`` for ``X | tuple[X, ...]``."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return next(part for part in typing.get_args(hint) if part is not type(None))
+        return [part for part in typing.get_args(hint) if part is not type(None)][-1]
     return hint
 
 
+def _takes_several(wanted: Any) -> bool:
+    return typing.get_origin(wanted) is tuple
+
+
 def _rule(wanted: Any) -> tuple[typing.Callable[[str], bool], str]:
-    """Whether a text stands for a value of type ``wanted``, and what does in words."""
+    """Whether a text stands for a value (of several, each) of a type, and what does in words."""
+    if _takes_several(wanted):
+        return _rule(typing.get_args(wanted)[0])
     if typing.get_origin(wanted) is Literal:
         names = typing.get_args(wanted)
         return names.__contains__, " or ".join(names)

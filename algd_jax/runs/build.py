@@ -8,7 +8,8 @@ import jax
 
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import Config, validate
-from algd_jax.envs import SafetyEnv, make
+from algd_jax.envs import EnvSpec, SafetyEnv, make
+from algd_jax.errors import unknown_name
 from algd_jax.training.epoch import Trainer
 
 
@@ -34,6 +35,7 @@ def build(config: Config) -> Trainer:
     """
     validate(config)
     env = _make_env(config)
+    _check_constraints(config, env.spec)
     algorithm = make_algorithm(
         config.algorithm,
         env.spec.observation_size,
@@ -41,8 +43,15 @@ def build(config: Config) -> Trainer:
         env.spec.action_high,
         env.spec.limited_steps,
         config.agent,
+        len(config.constraints),
     )
     return Trainer(env, algorithm, config)
+
+
+def _check_constraints(config: Config, spec: EnvSpec) -> None:
+    for name in config.constraints:
+        if name not in spec.limitable_costs:
+            raise unknown_name("constraints", name, spec.limitable_costs)
 
 
 def _make_env(config: Config) -> SafetyEnv:

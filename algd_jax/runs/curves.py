@@ -1,4 +1,4 @@
-"""The picture of a run: return, cost against its limit, and the multiplier."""
+"""The picture of a run: return, costs against their limits, and multipliers."""
 
 from __future__ import annotations
 
@@ -8,41 +8,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from algd_jax.runs.logs import Record
+from algd_jax.runs.logs import Record, log_name
 
 _EVALUATION = {"color": "tab:blue", "linewidth": 2.0, "marker": "o", "markersize": 3.0}
 _TRAINING = {"color": "tab:gray", "linewidth": 1.2, "marker": ".", "markersize": 4.0}
 
 
-def save_curves(path: Path, records: list[Record], cost_limit: float, title: str) -> None:
+def save_curves(path: Path, records: list[Record], limits: dict[str, float], title: str) -> None:
     """Draw the epochs of a run.
 
     Args:
       path: picture to write (PNG).
       records: at least one epoch, as logged.
-      cost_limit: drawn into the cost panel [cost / episode].
+      limits: of each constraint, by name, drawn into its cost panel [cost / episode].
       title: of the whole picture.
     """
-    figure = Figure(figsize=(8, 9), layout="constrained")
-    returns, costs, multiplier = figure.subplots(3, 1, sharex=True)
+    panels = len(limits) + 2
+    figure = Figure(figsize=(8, 3 * panels), layout="constrained")
+    returns, *costs, multiplier = figure.subplots(panels, 1, sharex=True)
     figure.suptitle(title)
 
     _line(returns, records, "episode_return", "training episodes", _TRAINING)
     _line(returns, records, "eval_return", "evaluation, deterministic policy", _EVALUATION)
     returns.set(title="Return", ylabel="return [reward / episode]")
 
-    _line(costs, records, "episode_cost", "training episodes", _TRAINING)
-    _line(costs, records, "eval_cost", "evaluation, deterministic policy", _EVALUATION)
-    costs.axhline(cost_limit, color="tab:red", linestyle="--", label=f"limit {cost_limit:g}")
-    costs.set(title="Cost", ylabel="cost [cost / episode]")
-    costs.set_ylim(bottom=0)
+    for index, (axes, (name, limit)) in enumerate(zip(costs, limits.items(), strict=True)):
+        evaluated = log_name("eval_cost", name)
+        _line(axes, records, log_name("episode_cost", name), "training episodes", _TRAINING)
+        _line(axes, records, evaluated, "evaluation, deterministic policy", _EVALUATION)
+        axes.axhline(limit, color="tab:red", linestyle="--", label=f"limit {limit:g}")
+        title = name.replace("_", " ").capitalize()
+        axes.set(title=title, ylabel=f"{name} [cost / episode]")
+        axes.set_ylim(bottom=0)
+        color = {"color": f"C{2 + 2 * index}"}  # Green first; never the red of the limits.
+        label = "λ" if len(limits) == 1 else f"λ of {name}"
+        _line(multiplier, records, log_name("lam", name), label, _EVALUATION | color)
 
-    _line(multiplier, records, "lam", "λ", {**_EVALUATION, "color": "tab:green"})
     multiplier.set(title="Multiplier", ylabel="λ [reward / cost]", xlabel="environment steps")
     multiplier.set_ylim(bottom=0)
     multiplier.xaxis.set_major_formatter(EngFormatter(sep=""))
 
-    for axes in (returns, costs, multiplier):
+    for axes in (returns, *costs, multiplier):
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
     figure.savefig(path, dpi=120)

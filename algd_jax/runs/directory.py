@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,11 +137,12 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
     """Build a (nested) dataclass from JSON values, refusing unknown, missing or ill-typed fields.
 
     Args:
-      kind: a dataclass whose fields are bool, int, float, str or further dataclasses.
+      kind: a dataclass whose fields are bool, int, float, str, tuples of them, one of several of
+        these, or further dataclasses.
       values: its fields by name.
       source: where the values came from, for the error message.
     """
-    types = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind)
     fields = [field.name for field in dataclasses.fields(kind)]
     for problem, names in (
         ("unknown", [name for name in values if name not in fields]),
@@ -150,14 +152,27 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
             raise ConfigError(f"{source}: {problem} field {names[0]!r} in {kind.__name__}")
 
     def convert(name):
-        value, wanted = values[name], types[name]
+        value, wanted = values[name], hints[name]
         if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
             return from_dict(typing.cast(type, wanted), value, source)
-        if type(value) is wanted or (wanted is float and type(value) is int):
-            return wanted(value)
-        raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {wanted.__name__}")
+        try:
+            return _from_json(value, wanted)
+        except TypeError:
+            allowed = wanted.__name__ if isinstance(wanted, type) else wanted
+            raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {allowed}") from None
 
     return kind(**{name: convert(name) for name in fields})
+
+
+def _from_json(value: Any, wanted: Any) -> Any:
+    """The value as one of type ``wanted``; TypeError if it is none."""
+    for kind in typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,):
+        if typing.get_origin(kind) is tuple and isinstance(value, list):
+            item_kind, _ = typing.get_args(kind)
+            return tuple(_from_json(item, item_kind) for item in value)
+        if type(value) is kind or (kind is float and type(value) is int):
+            return kind(value)
+    raise TypeError
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from algd_jax.runs.logs import Record
+from algd_jax.runs.logs import Record, log_name
 from algd_jax.runs.output import OutputConsole, ignore_lost_output
 
 
@@ -23,14 +23,14 @@ class Progress(NamedTuple):
     Attributes:
       record: the epoch just logged.
       total_steps: environment steps the whole run will make.
-      cost_limit: allowed cost per episode.
+      limits: allowed cost per episode of each constraint, by name.
       seconds_left: expected time until the end [s].
       best: the best feasible policy so far in words.
     """
 
     record: Record
     total_steps: int
-    cost_limit: float
+    limits: dict[str, float]
     seconds_left: float
     best: str
 
@@ -126,11 +126,15 @@ def make_display() -> Display:
 def _figures(progress: Progress) -> str:
     """One epoch as one line."""
     record = progress.record
+    costs = [
+        f"{name} {record[log_name('eval_cost', name)]:7.2f} (limit {limit:g})"
+        for name, limit in progress.limits.items()
+    ]
     return (
         f"step {record['step']:>{len(f'{progress.total_steps:,}')},}/{progress.total_steps:,}  "
         f"return {record['eval_return']:8.2f}  "
-        f"cost {record['eval_cost']:7.2f} (limit {progress.cost_limit:g})  "
-        f"lambda {record['lam']:.3f}  {record['steps_per_second']:,.0f} steps/s"
+        f"{'  '.join(costs)}  "
+        f"{_multipliers(progress)}  {record['steps_per_second']:,.0f} steps/s"
     )
 
 
@@ -148,18 +152,22 @@ def _bar(progress: Progress) -> RenderableType:
 
 def _panel(progress: Progress) -> RenderableType:
     record = progress.record
-    within = record["eval_cost"] <= progress.cost_limit
-    cost = Text(
-        f"cost {record['eval_cost']:.2f} (limit {progress.cost_limit:g})",
-        style="green" if within else "red",
-    )
+    costs = [
+        _cost_text(name, record[log_name("eval_cost", name)], limit)
+        for name, limit in progress.limits.items()
+    ]
     grid = Table.grid(padding=(0, 3))
-    grid.add_row(
-        f"return {record['eval_return']:.2f}",
-        cost,
-        f"lambda {record['lam']:.3f}",
-    )
+    grid.add_row(f"return {record['eval_return']:.2f}", *costs, _multipliers(progress))
     return grid
+
+
+def _cost_text(name: str, cost: float, limit: float) -> Text:
+    return Text(f"{name} {cost:.2f} (limit {limit:g})", style="green" if cost <= limit else "red")
+
+
+def _multipliers(progress: Progress) -> str:
+    lams = [f"{progress.record[log_name('lam', name)]:.3f}" for name in progress.limits]
+    return f"lambda {' '.join(lams)}"
 
 
 def _best(progress: Progress) -> RenderableType:

@@ -19,6 +19,7 @@ from algd_jax.runs.directory import RunDirectory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Episodes, evaluate
+from algd_jax.types import TOTAL_COST
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,8 +43,9 @@ FIGURES = (
     "within_limit",
     "feasible",
     "step",
+    "constraints",
 )
-"""The fields of a :class:`Summary` that ``algd evaluate --json`` promises."""
+"""The fields of :meth:`Summary.record` that ``algd evaluate --json`` promises."""
 
 
 class Interval(NamedTuple):
@@ -51,6 +53,19 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+class CostSummary(NamedTuple):
+    """One limited cost of an evaluation in numbers; fields as those of a :class:`Summary`."""
+
+    cost_mean: float
+    cost_std: float
+    cost_limit: float
+    cost_interval: Interval | None
+
+    @property
+    def feasible(self) -> bool:
+        return self.cost_mean <= self.cost_limit
 
 
 class Summary(NamedTuple):
@@ -61,13 +76,14 @@ class Summary(NamedTuple):
       episodes: n.
       return_mean, return_std: of undiscounted returns (std with n - 1; 0 for one episode).
       cost_mean, cost_std: of costs summed as the limit sums them, likewise.
-      cost_limit: allowed cost per episode.
-      within_limit: fraction of episodes whose cost is within the limit.
-      feasible: whether the mean cost is.
+      cost_limit: allowed cost per episode; None if only parts of the cost are limited.
+      within_limit: fraction of episodes whose limited costs are all within their limits.
+      feasible: whether their means are.
       step: environment steps the policy was trained for.
       checkpoint: which one was evaluated.
       seed: of the evaluation's episodes.
       return_interval, cost_interval: 95 % t intervals of the means; None for one episode.
+      constraints: every limited cost, by name.
     """
 
     env: str
@@ -76,7 +92,7 @@ class Summary(NamedTuple):
     return_std: float
     cost_mean: float
     cost_std: float
-    cost_limit: float
+    cost_limit: float | None
     within_limit: float
     feasible: bool
     step: int
@@ -84,10 +100,19 @@ class Summary(NamedTuple):
     seed: int
     return_interval: Interval | None
     cost_interval: Interval | None
+    constraints: dict[str, CostSummary]
+
+    def record(self) -> dict[str, Any]:
+        """All of it, ready for JSON; ``constraints`` only where parts of the cost are limited."""
+        record = self._asdict()
+        costs = record.pop("constraints")
+        if costs.keys() != {TOTAL_COST}:
+            record["constraints"] = {name: cost._asdict() for name, cost in costs.items()}
+        return record
 
     def figures(self) -> dict[str, Any]:
         """What ``algd evaluate --json`` prints."""
-        return {name: getattr(self, name) for name in FIGURES}
+        return {name: value for name, value in self.record().items() if name in FIGURES}
 
 
 def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
@@ -98,7 +123,8 @@ def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
         def policy(obs: jax.Array) -> jax.Array:
             return trainer.algorithm.act_deterministic(agent, obs, hyper)
 
-        return evaluate(trainer.env, policy, key, trainer.config.loop.eval_episodes)
+        config = trainer.config
+        return evaluate(trainer.env, policy, key, config.loop.eval_episodes, config.limited_parts)
 
     return evaluate_agent
 
@@ -120,23 +146,32 @@ def run_episodes(
 
 def summarize(config: Config, episodes: Episodes, step: int, which: Which, seed: int) -> Summary:
     """Statistics of an evaluation's episodes (leaves [n])."""
-    costs, limit = np.asarray(episodes.costs, np.float64), config.hyper.cost_limit
     returns = np.asarray(episodes.returns, np.float64)
+    costs = {name: np.asarray(cost, np.float64) for name, cost in episodes.named_costs.items()}
+    total = costs[TOTAL_COST]
+    constraints = {
+        name: CostSummary(
+            float(costs[name].mean()), _std(costs[name]), limit, mean_interval(costs[name])
+        )
+        for name, limit in config.limits.items()
+    }
+    within = [costs[name] <= limit for name, limit in config.limits.items()]
     return Summary(
         env=config.env,
         episodes=len(returns),
         return_mean=float(returns.mean()),
         return_std=_std(returns),
-        cost_mean=float(costs.mean()),
-        cost_std=_std(costs),
-        cost_limit=limit,
-        within_limit=float(np.mean(costs <= limit)),
-        feasible=bool(costs.mean() <= limit),
+        cost_mean=float(total.mean()),
+        cost_std=_std(total),
+        cost_limit=config.limits.get(TOTAL_COST),
+        within_limit=float(np.mean(np.all(within, axis=0))),
+        feasible=all(cost.feasible for cost in constraints.values()),
         step=step,
         checkpoint=which,
         seed=seed,
         return_interval=mean_interval(returns),
-        cost_interval=mean_interval(costs),
+        cost_interval=mean_interval(total),
+        constraints=constraints,
     )
 
 

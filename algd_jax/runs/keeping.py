@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algd_jax.agents.update import AgentState
 from algd_jax.config import Config, LoopConfig
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.logs import Record
+from algd_jax.runs.logs import Record, is_feasible
 from algd_jax.training import checkpoint
 from algd_jax.training.checkpoint import CheckpointError, Entry, Writer, newest
 from algd_jax.training.epoch import TrainState
@@ -77,7 +76,8 @@ class Keeper:
         failed = {writer for writer in self._writers if self._has_failed(writer)}
         candidate = Best(record["step"], record["eval_return"], record["eval_cost"])
         _save_policy(self._last, state.agent, candidate)
-        is_best = self._is_best(candidate)
+        feasible = is_feasible(record, self._config.limits)
+        is_best = feasible and (self.best is None or candidate.eval_return > self.best.eval_return)
         if is_best:
             self.best = candidate
             _save_policy(self._best, state.agent, candidate)
@@ -85,15 +85,21 @@ class Keeper:
             self._best.retry()
         due = is_due(self._config.loop, record["epoch"], is_best)
         if now or due or self._state in failed:
-            self.keep_state(state, record["step"], record)
+            self.keep_state(state, record["step"], record | {"feasible": feasible})
 
     def keep_state(self, state: TrainState, step: int, record: Record | None = None) -> None:
-        """The whole state of this step, unless it is kept already; ``record`` as in ``keep``."""
+        """The whole state of this step, unless it is kept already.
+
+        Args:
+          state: copied before this returns.
+          step: environment steps made.
+          record: the epoch's, and whether its policy is feasible.
+        """
         if step == self._saved_step:
             return
         notes = {name: (record or _NO_EPOCH)[name] for name in _NO_EPOCH}
-        loop, limit = self._config.loop, self._config.hyper.cost_limit
-        self._state.save(step, state, notes, lambda entries: retained(entries, loop, limit))
+        loop = self._config.loop
+        self._state.save(step, state, notes, lambda entries: retained(entries, loop))
         self._saved_step = step
 
     def wait(self) -> None:
@@ -117,10 +123,6 @@ class Keeper:
     def _writers(self) -> tuple[Writer, ...]:
         return self._state, self._last, self._best
 
-    def _is_best(self, candidate: Best) -> bool:
-        feasible = candidate.eval_cost <= self._config.hyper.cost_limit
-        return feasible and (self.best is None or candidate.eval_return > self.best.eval_return)
-
     def _has_failed(self, writer: Writer) -> bool:
         if (error := writer.failure()) is None:
             return False
@@ -128,7 +130,7 @@ class Keeper:
         return True
 
 
-_NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None}
+_NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None, "feasible": False}
 
 
 def is_due(loop: LoopConfig, epoch: int, is_best: bool) -> bool:
@@ -137,22 +139,17 @@ def is_due(loop: LoopConfig, epoch: int, is_best: bool) -> bool:
     return any(period and epoch % period == 0 for period in periods) or (loop.keep_best and is_best)
 
 
-def retained(entries: Sequence[Entry], loop: LoopConfig, cost_limit: float) -> set[int]:
+def retained(entries: Sequence[Entry], loop: LoopConfig) -> set[int]:
     """Which whole states stay: the newest, every so many epochs one, and the best feasible."""
     kept = set(newest(loop.keep_last)(entries))
     for entry in entries:
         epoch = entry.notes.get("epoch")
         if epoch and loop.keep_every and epoch % loop.keep_every == 0:
             kept.add(entry.step)
-    feasible = [entry for entry in entries if _cost(entry) <= cost_limit]
+    feasible = [entry for entry in entries if entry.notes.get("feasible")]
     if feasible and loop.keep_best:
         kept.add(max(feasible, key=lambda entry: entry.notes["eval_return"]).step)
     return kept
-
-
-def _cost(entry: Entry) -> float:
-    cost = entry.notes.get("eval_cost")
-    return math.inf if cost is None else cost
 
 
 def read_best(directory: RunDirectory) -> Best | None:

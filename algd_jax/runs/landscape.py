@@ -22,6 +22,7 @@ from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, load_ag
 from algd_jax.runs.landscape_pictures import Picture, save_html, save_png
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Policy
+from algd_jax.types import Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,8 @@ def explore(run_dir: Path, view: View = View(), which: Which | None = None) -> L
     obs, origin = _choose_state(trainer, agent, view, seed)
     hyper = trainer.config.hyper.as_arrays()
     found = jax.device_get(_jitted_survey(trainer, view)(agent, obs, directions, action_key, hyper))
-    lam = float(pressure_of(trainer.algorithm.parts, agent, hyper).lam)
+    pressure = pressure_of(trainer.algorithm.parts, agent, hyper)
+    lam, rho = _plain(pressure.lam), _plain(pressure.rho)
     figures = {
         "env": config.env,
         "algorithm": config.algorithm,
@@ -131,8 +133,8 @@ def explore(run_dir: Path, view: View = View(), which: Which | None = None) -> L
         "state": origin,
         "directions": np.asarray(directions).tolist(),
         "lam": lam,
-        "rho": config.hyper.rho,
-        "budget": float(trainer.algorithm.parts.budget(hyper)),
+        "rho": rho,
+        "budget": _plain(trainer.algorithm.parts.budget(hyper)),
         "actions": view.actions,
         "actions_within_budget": float(np.mean(found.action_excess <= 0)),
         "reach": view.reach,
@@ -141,7 +143,12 @@ def explore(run_dir: Path, view: View = View(), which: Which | None = None) -> L
     }
     where = ", ".join(f"{name} {value}" for name, value in origin.items())
     title = f"{config.env}, {config.algorithm}, {trained_steps:,} steps: energies at {where}"
-    return Landscape(figures, found, Picture(title, labels, lam, config.hyper.rho))
+    return Landscape(figures, found, Picture(title, labels, lam, rho))
+
+
+def _plain(number: Scalar) -> float | list[float]:
+    """A number, or one for each of several constraints, ready for JSON."""
+    return np.asarray(number, np.float64).tolist()
 
 
 def _choose_state(

@@ -35,21 +35,22 @@ class Picture(NamedTuple):
     Attributes:
       title: of the whole.
       labels: of the two directions.
-      lam, rho: multiplier and penalty.
+      lam, rho: multiplier and penalty, or those of each constraint.
     """
 
     title: str
     labels: tuple[str, str]
-    lam: float
-    rho: float
+    lam: float | list[float]
+    rho: float | list[float]
 
     @property
     def names(self) -> tuple[str, str]:
         """Headings of the two energies."""
-        return (
-            f"plain Lagrangian L, λ = {self.lam:.3g}",
-            f"augmented Lagrangian L_A, λ = {self.lam:.3g}, ρ = {self.rho:g}",
+        lam, rho = (
+            ", ".join(f"{number:.3g}" for number in np.atleast_1d(numbers))
+            for numbers in (self.lam, self.rho)
         )
+        return f"plain Lagrangian L, λ = {lam}", f"augmented Lagrangian L_A, λ = {lam}, ρ = {rho}"
 
 
 def save_png(path: Path, survey: Survey, picture: Picture) -> None:

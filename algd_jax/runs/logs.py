@@ -6,13 +6,31 @@ import contextlib
 import datetime
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from algd_jax.types import TOTAL_COST
+
 Record = dict[str, Any]
 """One epoch: numbers by name; None where there is nothing to report. Always has ``step``."""
+
+
+def log_name(quantity: str, cost: str) -> str:
+    """How a record names a quantity of one cost: ``lam`` of the total, ``lam/part`` of a part."""
+    return quantity if cost == TOTAL_COST else f"{quantity}/{cost}"
+
+
+def by_cost(quantity: str, values: Mapping[str, Any]) -> Record:
+    """A quantity of several costs, given by their names, for a record."""
+    return {log_name(quantity, cost): float(value) for cost, value in values.items()}
+
+
+def is_feasible(record: Record, limits: Mapping[str, float]) -> bool:
+    """Whether the evaluation's mean costs are within their limits."""
+    return all(record[log_name("eval_cost", cost)] <= limit for cost, limit in limits.items())
 
 
 class Logger:

@@ -9,7 +9,6 @@ result = train(preset("quick", "PointButton1"), "runs/first")
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
 from algd_jax.runs.keeping import Best, Keeper
-from algd_jax.runs.logs import Logger, Record, append_line
+from algd_jax.runs.logs import Logger, Record, append_line, by_cost
 from algd_jax.runs.memory import available_memory, check_memory
 from algd_jax.runs.programs import Programs
 from algd_jax.runs.resuming import check_resumable, epochs_made, planned_steps
@@ -37,11 +36,15 @@ from algd_jax.training.epoch import CHECKED, EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.health import Health, describe
 from algd_jax.training.memory import required_memory
+from algd_jax.types import TOTAL_COST
 
 
 class RunError(Exception):
     """A run that failed; the message is one line fit for a terminal."""
 
+
+_PER_CONSTRAINT = ("risk", "violation", "lam", "rho")
+"""What an update reports of each constraint."""
 
 _PROBLEMS = {"cost": INVALID_COST, **FLAGS}
 
@@ -180,7 +183,7 @@ class _Run:
                 save_curves(
                     self.directory.curves_file,
                     self.logger.records,
-                    self.config.hyper.cost_limit,
+                    self.config.limits,
                     f"{self.config.algorithm} on {self.config.env}, seed {self.config.seed}",
                 )
 
@@ -217,9 +220,9 @@ class _Run:
             "updates": int(updates),
             "wall_time": time.perf_counter() - self.start_time,
             **_speeds(self.config, seconds),
-            **_metrics_record(metrics),
+            **_metrics_record(self.config, metrics),
             "eval_return": float(np.mean(evaluation.returns)),
-            "eval_cost": float(np.mean(evaluation.costs)),
+            **by_cost("eval_cost", jax.tree.map(np.mean, evaluation.named_costs)),
         }
         self.logger.log(record)
         return state, record
@@ -227,15 +230,15 @@ class _Run:
     def _evaluate(self, agent: AgentState, epoch: int, step: int) -> Episodes:
         key = jax.random.fold_in(self.eval_key, epoch)
         episodes = jax.device_get(self.programs.evaluate(agent, key, self.hyper))
-        for name in ("returns", "costs"):
-            if not np.all(np.isfinite(getattr(episodes, name))):
+        for name, values in {"returns": episodes.returns, **episodes.named_costs}.items():
+            if not np.all(np.isfinite(values)):
                 raise self._not_finite(f"evaluation {name}", step)
         return episodes
 
     def _final_evaluation(self) -> Summary:
         self.display.phase("final evaluation")
         summary = evaluate_checkpoint(self.trainer, self.directory, self.programs.evaluate)
-        write_json(self.directory.evaluation_file, summary._asdict())
+        write_json(self.directory.evaluation_file, summary.record())
         return summary
 
     def _show(self, record: Record, seconds_left: float) -> None:
@@ -243,7 +246,7 @@ class _Run:
             Progress(
                 record=record,
                 total_steps=planned_steps(self.config),
-                cost_limit=self.config.hyper.cost_limit,
+                limits=self.config.limits,
                 seconds_left=seconds_left,
                 best=_best_text(self.keeper.best),
             )
@@ -282,15 +285,18 @@ def _speeds(config: Config, seconds: float) -> Record:
     }
 
 
-def _metrics_record(metrics: EpochMetrics) -> Record:
+def _metrics_record(config: Config, metrics: EpochMetrics) -> Record:
     """An epoch's metrics by name; None for the episode means when no episode ended."""
-    updates = dataclasses.asdict(metrics.updates)
-    record: Record = {name: float(value) for name, value in updates.items()}
+    record: Record = {}
+    for name, value in vars(metrics.updates).items():
+        costs = config.constraints if name in _PER_CONSTRAINT else (TOTAL_COST,)
+        record |= by_cost(name, dict(zip(costs, np.atleast_1d(value), strict=True)))
+    episodes = by_cost("episode_cost", {TOTAL_COST: metrics.episode_cost, **metrics.episode_parts})
+    episodes["episode_return"] = float(metrics.episode_return)
     ended = metrics.episodes > 0
     return record | {
         "episodes": int(metrics.episodes),
-        "episode_return": float(metrics.episode_return) if ended else None,
-        "episode_cost": float(metrics.episode_cost) if ended else None,
+        **{name: value if ended else None for name, value in episodes.items()},
         "step_cost": float(metrics.step_cost),
     }
 

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from algd_jax.envs import EnvSpec
-from algd_jax.runs.evaluate import Interval, Summary
+from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
+from algd_jax.types import TOTAL_COST
 
 _PLAIN_WIDTH = 120  # Columns assumed where output is no terminal.
 
@@ -25,16 +26,20 @@ def make_console() -> Console:
 def print_summary(console: Console, summary: Summary) -> None:
     """An evaluation as a table, with a heading and a verdict."""
     policy = {"best": "best feasible policy", "last": "last policy"}[summary.checkpoint]
-    limit = f"{summary.cost_limit:g}"
     table = _table(["per episode", "mean", "std", "95 % interval of the mean", "limit"])
     table.add_row(*_row("return", summary.return_mean, summary.return_std, summary.return_interval))
-    table.add_row(*_row("cost", summary.cost_mean, summary.cost_std, summary.cost_interval), limit)
-    verdict = "feasible: mean cost <=" if summary.feasible else "NOT feasible: mean cost >"
+    costs: dict[str, Summary | CostSummary] = {TOTAL_COST: summary, **summary.constraints}
+    for name, cost in costs.items():
+        limit = [] if cost.cost_limit is None else [f"{cost.cost_limit:g}"]
+        table.add_row(*_row(name, cost.cost_mean, cost.cost_std, cost.cost_interval), *limit)
     console.print(
         f"{summary.env}: {policy}, trained for {summary.step:,} steps; {summary.episodes} episodes"
     )
     console.print(table)
-    console.print(f"{verdict} {limit}; {summary.within_limit:.0%} of the episodes within the limit")
+    limits = "the limit" if len(summary.constraints) == 1 else "all limits"
+    console.print(
+        f"{_verdict(summary)}; {summary.within_limit:.0%} of the episodes within {limits}"
+    )
 
 
 def print_landscape(console: Console, figures: dict[str, Any]) -> None:
@@ -68,6 +73,16 @@ def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:
             f"{spec.control_period:g}",
         )
     console.print(table)
+
+
+def _verdict(summary: Summary) -> str:
+    """Which limits the means keep, or break."""
+    limits = [
+        f"mean {name} {'<=' if summary.feasible else '>'} {cost.cost_limit:g}"
+        for name, cost in summary.constraints.items()
+        if cost.feasible == summary.feasible
+    ]
+    return f"{'feasible' if summary.feasible else 'NOT feasible'}: {' and '.join(limits)}"
 
 
 def _table(columns: Sequence[str]) -> Table:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,12 @@ from flax import struct
 
 from algd_jax.agents.algorithms import Algorithm
 from algd_jax.agents.update import AgentState, UpdateMetrics
-from algd_jax.config import Config, Hyper, LoopConfig
+from algd_jax.config import Config, Hyper
 from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
-from algd_jax.envs.base import FLAGS
+from algd_jax.envs.base import FLAGS, named_costs
 from algd_jax.training.health import Health, check, healthy
 from algd_jax.training.replay import Replay, add, init_replay, sample
-from algd_jax.types import Transition
+from algd_jax.types import TOTAL_COST, Transition
 
 _CHECKED_TRANSITION = ("action", "next_obs", "reward", "cost")
 _CHECKED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
@@ -54,13 +53,14 @@ class TrainState(struct.PyTreeNode):
 
 
 class EpochMetrics(struct.PyTreeNode):
-    """What an epoch reports; every field is a scalar.
+    """What an epoch reports; scalars, but [C] where ``UpdateMetrics`` has them.
 
     Attributes:
       updates: means over the epoch's updates.
       episodes: episodes that ended in the epoch.
       episode_return: their mean return, 0 if none ended.
       episode_cost: their mean cost, 0 if none ended.
+      episode_parts: the same of each limited part of the cost, by name.
       step_cost: mean cost per environment step.
     """
 
@@ -68,19 +68,8 @@ class EpochMetrics(struct.PyTreeNode):
     episodes: jax.Array
     episode_return: jax.Array
     episode_cost: jax.Array
+    episode_parts: dict[str, jax.Array]
     step_cost: jax.Array
-
-
-class Experience(NamedTuple):
-    """One step of all environments.
-
-    Attributes:
-      transitions: leaves [N, …].
-      env_state: the environments' state after the step, leaves [N, …].
-    """
-
-    transitions: Transition
-    env_state: State
 
 
 class EpisodeSums(struct.PyTreeNode):
@@ -88,13 +77,14 @@ class EpisodeSums(struct.PyTreeNode):
 
     Attributes:
       episodes: [] episodes that ended.
-      episode_return, episode_cost: [] sums over those episodes.
+      episode_return, episode_cost, episode_parts: [] sums over those episodes.
       step_cost: [] mean cost of the step.
     """
 
     episodes: jax.Array
     episode_return: jax.Array
     episode_cost: jax.Array
+    episode_parts: dict[str, jax.Array]
     step_cost: jax.Array
 
 
@@ -119,7 +109,7 @@ class Trainer:
         return TrainState(
             agent=self.algorithm.init(agent_key, hyper),
             replay=init_replay(
-                empty_transition(self.env.spec), loop.num_envs, loop.replay_capacity
+                empty_transition(self.env.spec, self.config), loop.num_envs, loop.replay_capacity
             ),
             env=self._vector_env.reset(jax.random.split(env_key, loop.num_envs)),
             key=loop_key,
@@ -132,7 +122,7 @@ class Trainer:
 
         def iteration(state, _):
             key, act_key = jax.random.split(state.key)
-            return self._interact(state.replace(key=key), act_key, hyper)[0], None
+            return self._interact(state.replace(key=key), act_key, hyper), None
 
         return jax.lax.scan(iteration, state, length=self.config.warmup_iterations)[0]
 
@@ -141,23 +131,21 @@ class Trainer:
 
         def iteration(state, _):
             key, act_key, learn_key = jax.random.split(state.key, 3)
-            state, experience = self._interact(state.replace(key=key), act_key, hyper)
+            state = self._interact(state.replace(key=key), act_key, hyper)
             agent, updates = self._learn(state.agent, state.replay, learn_key, hyper)
             one_by_one = {name: getattr(updates, name) for name in _CHECKED_UPDATE}
             health = check(state.health, CHECKED, one_by_one, state.env_steps)
             state = state.replace(agent=agent, health=health)
-            return state, (jax.tree.map(jnp.mean, updates), episode_sums(experience))
+            return state, (_mean(updates), episode_sums(state.env))
 
         state, (updates, sums) = jax.lax.scan(iteration, state, length=self.config.steps_per_epoch)
         return state, epoch_metrics(updates, sums)
 
     @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
-        return EpisodeWrapper(self.env)
+        return EpisodeWrapper(self.env, self.config.limited_parts)
 
-    def _interact(
-        self, state: TrainState, key: jax.Array, hyper: Hyper
-    ) -> tuple[TrainState, Experience]:
+    def _interact(self, state: TrainState, key: jax.Array, hyper: Hyper) -> TrainState:
         """One step of all N environments, stored in replay."""
         loop = self.config.loop
 
@@ -166,15 +154,16 @@ class Trainer:
 
         actions = jax.vmap(act)(state.env.obs, jax.random.split(key, loop.num_envs))
         env_state = self._vector_env.step(state.env, actions)
-        transitions = make_transition(loop, state.env.obs, actions, env_state)
+        transitions = make_transition(self.config, state.env.obs, actions, env_state)
         env_steps = state.env_steps + loop.num_envs
-        state = state.replace(
+        return state.replace(
             env=env_state,
             replay=add(state.replay, transitions, env_state.done > 0),
             env_steps=env_steps,
-            health=check(state.health, CHECKED, watched(transitions, env_state.info), env_steps),
+            health=check(
+                state.health, CHECKED, watched(self.config, transitions, env_state), env_steps
+            ),
         )
-        return state, Experience(transitions, env_state)
 
     def _learn(
         self, agent: AgentState, replay: Replay, key: jax.Array, hyper: Hyper
@@ -193,18 +182,17 @@ class Trainer:
         return jax.lax.scan(update, agent, (batches, keys))
 
 
-def make_transition(
-    loop: LoopConfig, obs: jax.Array, actions: jax.Array, after: State
-) -> Transition:
-    """Transitions [N, …] of one step, with the configured meaning of "terminal".
+def make_transition(config: Config, obs: jax.Array, actions: jax.Array, after: State) -> Transition:
+    """Transitions [N, …] of one step, with the configured meanings of "terminal" and "cost".
 
     Args:
-      loop: says what ends a value besides the environment's own termination.
+      config: says what ends a value besides the environment's own termination, and which costs
+        are limited.
       obs: [N, O] before the step.
       actions: [N, A].
       after: the environments' state after the step (and after any reset).
     """
-    timeout = after.info["truncation"]
+    loop, timeout = config.loop, after.info["truncation"]
     terminated = after.done - timeout
     if loop.timeout_terminates:
         terminated = jnp.maximum(terminated, timeout)
@@ -213,47 +201,60 @@ def make_transition(
         obs=obs,
         action=actions,
         reward=after.reward,
-        cost=after.metrics["cost"],
+        cost=named_costs(after.metrics, config.constraints),
         next_obs=after.info["final_obs"],
         terminated=jnp.maximum(terminated, goal_met * loop.goal_terminates),
         cost_terminated=terminated * loop.termination_frees_cost,
     )
 
 
-def watched(transitions: Transition, info: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def watched(config: Config, transitions: Transition, after: State) -> dict[str, jax.Array]:
     """What is checked of one step, as arrays [1, N, …] in which all that is wrong is not finite."""
     quantities = {name: getattr(transitions, name) for name in _CHECKED_TRANSITION}
-    quantities["cost"] = jnp.where(transitions.cost >= 0, transitions.cost, jnp.nan)
+    costs = named_costs(after.metrics, (TOTAL_COST, *config.limited_parts))
+    quantities["cost"] = jnp.where(costs >= 0, costs, jnp.nan)
+    info = after.info
     flags = {name: jnp.where(info[name] > 0, jnp.nan, 0.0) for name in FLAGS if name in info}
     return {name: value[None] for name, value in (quantities | flags).items()}
 
 
-def empty_transition(spec: EnvSpec) -> Transition:
-    """An all-zero transition of an environment of these sizes."""
+def empty_transition(spec: EnvSpec, config: Config) -> Transition:
+    """An all-zero transition of an environment of these sizes, with its limited costs."""
     obs, scalar = jnp.zeros(spec.observation_size), jnp.float32(0)
     action = jnp.zeros(spec.action_size)
-    return Transition(obs, action, scalar, scalar, obs, scalar, scalar)
+    cost = named_costs(dict.fromkeys(config.constraints, scalar), config.constraints)
+    return Transition(obs, action, scalar, cost, obs, scalar, scalar)
 
 
-def episode_sums(experience: Experience) -> EpisodeSums:
-    """What one step of the N environments adds to the epoch's statistics."""
-    done, info = experience.env_state.done, experience.env_state.info
+def episode_sums(after: State) -> EpisodeSums:
+    """What one step of the N environments, which led to this state, adds to the statistics."""
+    done, info = after.done, after.info
+    parts = info.get("episode_parts", {})
     return EpisodeSums(
         episodes=jnp.sum(done),
         episode_return=jnp.sum(done * info["episode_return"]),
         episode_cost=jnp.sum(done * info["episode_cost"]),
-        step_cost=jnp.mean(experience.transitions.cost),
+        episode_parts={name: jnp.sum(done * costs) for name, costs in parts.items()},
+        step_cost=jnp.mean(after.metrics[TOTAL_COST]),
     )
 
 
 def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums) -> EpochMetrics:
-    """Reduce the epoch's per-step records (leading axis: steps) to scalars."""
+    """Reduce the epoch's per-step records by their leading axis of steps."""
     episodes = jnp.sum(sums.episodes)
     per_episode = 1.0 / jnp.maximum(episodes, 1.0)
     return EpochMetrics(
-        updates=jax.tree.map(jnp.mean, updates),
+        updates=_mean(updates),
         episodes=episodes,
         episode_return=jnp.sum(sums.episode_return) * per_episode,
         episode_cost=jnp.sum(sums.episode_cost) * per_episode,
+        episode_parts={
+            name: jnp.sum(costs) * per_episode for name, costs in sums.episode_parts.items()
+        },
         step_cost=jnp.mean(sums.step_cost),
     )
+
+
+def _mean(records: UpdateMetrics) -> UpdateMetrics:
+    """Over the leading axis."""
+    return jax.tree.map(lambda values: jnp.mean(values, axis=0), records)

@@ -47,7 +47,7 @@ def required_memory(trainer: Trainer, hyper: Hyper) -> Memory:
     """
     loop = trainer.config.loop
     state = jax.eval_shape(trainer.init, jax.eval_shape(jax.random.key, 0), hyper)
-    row = tree_bytes(jax.eval_shape(lambda: empty_transition(trainer.env.spec)))
+    row = tree_bytes(jax.eval_shape(lambda: empty_transition(trainer.env.spec, trainer.config)))
     agent, environments = state.agent, tree_bytes(state.env)
     critics = tree_bytes((agent.critics, agent.target_critics, agent.critic_optimizer))
     parts = {

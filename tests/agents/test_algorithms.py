@@ -296,6 +296,40 @@ def test_bfloat16_reaches_the_matrix_products():
     assert len(products) - len(narrow) <= 2
 
 
+@pytest.mark.parametrize(
+    "field",
+    [field.name for field in dataclasses.fields(AgentConfig) if field.type == "int"],
+)
+def test_a_size_that_is_none_is_refused(field):
+    with pytest.raises(ConfigError, match=f"{field}: got 0, allowed is an integer >= 1"):
+        make(**{field: 0})
+
+
+@pytest.mark.parametrize("field", ["obs_size", "horizon", "constraints"])
+def test_a_count_that_is_none_is_refused(field):
+    counts = {"obs_size": OBS_SIZE, "horizon": HORIZON, "constraints": 1, field: 0}
+    with pytest.raises(ConfigError, match=f"{field}: got 0, allowed is an integer >= 1"):
+        make_algorithm("algd", action_low=LOW, action_high=HIGH, **counts)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"rho": 0.0}, "rho: got 0.0, allowed is a finite number > 0"),
+        ({"temperature": -1.0}, "temperature: got -1.0, allowed is a finite number > 0"),
+        ({"kappa": -0.5}, "kappa: got -0.5, allowed is a finite number >= 0"),
+        ({"sigma_min": 1.0}, "sigma_min: got 1.0, allowed is a number below sigma_max = 1.0"),
+        ({"cost_limit": -1.0}, "cost_limit: got -1.0, allowed is a finite number >= 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_made(numbers, message):
+    hyper = HYPER.replace(**numbers)
+    for refuse in (hyper.as_arrays, lambda: make().init(jax.random.key(0), hyper)):
+        with pytest.raises(ConfigError) as error:
+            refuse()
+        assert str(error.value) == message
+
+
 def test_limits_of_the_wrong_length_are_refused():
     with pytest.raises(ConfigError, match=r"cost_limit: got an array of shape \(2,\), allowed is"):
         make().init(jax.random.key(0), HYPER.replace(cost_limit=jnp.ones(2)).as_arrays())

@@ -15,7 +15,7 @@ import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import registry
-from tests.probes import ActionProbe, BrokenProbe, ProbeEnv
+from tests.probes import ActionProbe, BrokenProbe, PartsProbe, ProbeEnv
 
 WARMUP, EPOCH, EPOCHS = 32, 64, 4
 LAST_STEP = WARMUP + EPOCHS * EPOCH
@@ -61,7 +61,9 @@ class LateBreak(ProbeEnv):
         return jnp.where(time >= 25, jnp.nan, 1.0), jnp.float32(0)
 
 
-PROBES = {kind.__name__: kind for kind in (ProbeEnv, ActionProbe, BrokenProbe, LateBreak)}
+PROBES = {
+    kind.__name__: kind for kind in (ProbeEnv, ActionProbe, PartsProbe, BrokenProbe, LateBreak)
+}
 
 
 @pytest.fixture(scope="session", autouse=True)

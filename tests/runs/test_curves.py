@@ -18,7 +18,7 @@ def record(step, episode_return=None):
 def test_axes_are_labelled_and_the_limit_is_drawn(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
-    save_curves(tmp_path / "curves.png", [record(10), record(20, 3.0)], 7.0, "a run")
+    save_curves(tmp_path / "curves.png", [record(10), record(20, 3.0)], {"cost": 7.0}, "a run")
     returns, costs, multiplier = figures[0].axes
     assert [axes.get_ylabel() for axes in figures[0].axes] == [
         "return [reward / episode]",
@@ -35,5 +35,5 @@ def test_axes_are_labelled_and_the_limit_is_drawn(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("records", [[record(10)], [record(10, 1.0), record(20)]])
 def test_short_runs_make_a_picture(tmp_path, records):
-    save_curves(tmp_path / "curves.png", records, 7.0, "a run")
+    save_curves(tmp_path / "curves.png", records, {"cost": 7.0}, "a run")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -30,6 +31,14 @@ def test_whole_numbers_are_fine_where_floats_are_meant(directory):
     assert isinstance(directory.read_config().hyper.rho, float)
 
 
+def test_several_limits_round_trip(tmp_path):
+    limits = tiny_config(cost_limit=(1.0, 2.5))
+    config = dataclasses.replace(limits, constraints=("cost_low", "cost_high"))
+    directory = RunDirectory(tmp_path / "run")
+    directory.create(config, [])
+    assert directory.read_config() == config
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -42,6 +51,10 @@ def test_whole_numbers_are_fine_where_floats_are_meant(directory):
         (lambda r: r["config"]["loop"].update(num_envs=4.0), "num_envs: got 4.0, allowed is int"),
         (lambda r: r["config"]["loop"].update(num_envs=True), "num_envs: got True"),
         (lambda r: r["config"].update(loop=3), "loop: got 3"),
+        (lambda r: r["config"].update(constraints="cost"), "constraints: got 'cost', allowed is t"),
+        (lambda r: r["config"].update(constraints=[1]), "constraints: got [1], allowed is tuple["),
+        (lambda r: r["config"]["hyper"].update(cost_limit=[1, "2"]), "cost_limit: got [1, '2']"),
+        (lambda r: r["config"]["hyper"].update(cost_limit="2"), "got '2', allowed is float | tup"),
     ],
 )
 def test_a_config_file_of_another_shape_is_one_clear_line(directory, edit, message):

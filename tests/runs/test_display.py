@@ -15,7 +15,7 @@ RECORD = {
     "lam": 0.25,
     "steps_per_second": 4321.0,
 }
-PROGRESS = Progress(RECORD, 160_000, 10.0, 90.0, "12.50 at step 1,600")
+PROGRESS = Progress(RECORD, 160_000, {"cost": 10.0}, 90.0, "12.50 at step 1,600")
 
 
 def tell(display):

@@ -13,19 +13,19 @@ from algd_jax.training.checkpoint import CheckpointError, Entry
 from tests.runs.support import tiny_config
 
 
-def entry(epoch, eval_return=None, eval_cost=None):
-    notes = {"epoch": epoch, "eval_return": eval_return, "eval_cost": eval_cost}
+def entry(epoch, eval_return=None, feasible=False):
+    notes = {"epoch": epoch, "eval_return": eval_return, "feasible": feasible}
     return Entry(100 * epoch, notes)
 
 
-# Limit 2: feasible are the epochs 2, 3 and 5; of these 3 returns most.
+# Of the feasible epochs 2, 3 and 5, the third returns most.
 ENTRIES = [
     entry(0),
-    entry(1, 9.0, 3.0),
-    entry(2, 1.0, 2.0),
-    entry(3, 5.0, 1.0),
-    entry(4, 8.0, 2.5),
-    entry(5, 2.0, 0.0),
+    entry(1, 9.0),
+    entry(2, 1.0, feasible=True),
+    entry(3, 5.0, feasible=True),
+    entry(4, 8.0),
+    entry(5, 2.0, feasible=True),
 ]
 
 
@@ -40,14 +40,14 @@ ENTRIES = [
     ],
 )
 def test_which_states_stay(rules, epochs):
-    kept = retained(ENTRIES, LoopConfig(**rules), cost_limit=2.0)
+    kept = retained(ENTRIES, LoopConfig(**rules))
     assert kept == {100 * epoch for epoch in epochs}
 
 
 def test_a_state_whose_notes_are_lost_stays_by_age_only():
-    entries = [Entry(100, {}), entry(2, 1.0, 1.0), entry(3, 0.0, 0.0)]
+    entries = [Entry(100, {}), entry(2, 1.0, True), entry(3, 0.0, True)]
     loop = LoopConfig(keep_last=1, keep_every=1, keep_best=True)
-    assert retained(entries, loop, cost_limit=2.0) == {200, 300}
+    assert retained(entries, loop) == {200, 300}
 
 
 @pytest.mark.parametrize(

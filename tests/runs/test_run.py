@@ -92,7 +92,7 @@ def test_run_directory_holds_everything(whole):
 
 def test_config_file_says_where_the_run_came_from(whole):
     record = json.loads((whole[1] / "config.json").read_text())
-    assert record["config"] == dataclasses.asdict(tiny_config())
+    assert record["config"] == json.loads(json.dumps(dataclasses.asdict(tiny_config())))
     assert record["format_version"] == 4
     assert record["command"] == ["algd", "train"]
     assert record["device"]["platform"] == jax.devices()[0].platform
@@ -350,7 +350,7 @@ def test_with_periodic_checkpoints_the_first_is_there_before_the_first_epoch(tmp
     folder = tmp_path / "run"
     train(tiny_config(checkpoint_epochs=3), folder, stop_requested=stop_after(1))
     assert checkpoint.entries(folder / "checkpoints" / "state") == [
-        (WARMUP, {"epoch": 0, "eval_return": None, "eval_cost": None}),
+        (WARMUP, {"epoch": 0, "eval_return": None, "eval_cost": None, "feasible": False}),
         (WARMUP + EPOCH, checkpoint.read_notes(folder / "checkpoints" / "state")),
     ]
 
