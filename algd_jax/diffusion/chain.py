@@ -39,7 +39,7 @@ class ChainNoise(struct.PyTreeNode):
 
 
 def draw_chain_noise(key: jax.Array, chain_steps: int, action_size: int) -> ChainNoise:
-    """Draw the noise of one chain of K steps in R^A."""
+    """Draw the noise of one chain of K >= 1 steps in R^A, from one key."""
     noise = jax.random.normal(key, (chain_steps, action_size))
     return ChainNoise(initial=noise[0], steps=noise[1:])
 
@@ -52,7 +52,11 @@ def zero_chain_noise(chain_steps: int, action_size: int) -> ChainNoise:
 
 
 def squash_to_box(low: Bound, high: Bound) -> SquashFunction:
-    """tanh squashing of a latent into the box [low, high], each [A]."""
+    """tanh squashing of a latent [A] into the action box.
+
+    Args:
+      low, high: [A] the box, finite with low < high [action].
+    """
     lowest, highest = jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32)
     scale, centre = (highest - lowest) / 2, (highest + lowest) / 2
     return lambda latent: scale * jnp.tanh(latent) + centre
@@ -69,6 +73,9 @@ def reverse_chain(step: ReverseStep, start: jax.Array, step_noise: jax.Array) ->
     Returns:
       [K, A] latents indexed by k: row k is x *after* the step with index k, so
       ``squash(latents[0])`` is the action.
+
+    Raises:
+      AssertionError: while tracing, for arrays of another rank.
     """
     chex.assert_rank([start, step_noise], [1, 2])
     chain_steps = step_noise.shape[0] + 1
@@ -90,7 +97,7 @@ def ve_chain(
     noise: ChainNoise,
     squash: SquashFunction,
 ) -> jax.Array:
-    """Run the variance-exploding reverse chain (paper, section on the diffusion policy).
+    """Run the variance-exploding reverse chain.
 
     x ~ N(0, σ_{K−1}² I); for k = K−1 … 0: x ← x + Δ_k · score(squash(x), k), then, except at k = 0,
     x ← x + sqrt(Δ_k) · ε.
@@ -103,6 +110,11 @@ def ve_chain(
 
     Returns:
       [K, A] latents, as :func:`reverse_chain`.
+
+    Raises:
+      AssertionError: while tracing, if noise and schedule are of different lengths.
+
+    Source: arXiv 2602.02924, diffusion policy.
     """
     _assert_same_length(noise, schedule.sigmas)
 
@@ -121,7 +133,7 @@ def ddpm_chain(
     squash: SquashFunction,
     guidance: Scalar,
 ) -> jax.Array:
-    """Run the DDPM reverse chain, guided by the direction of a score (the paper's second form).
+    """Run the DDPM reverse chain, guided by the direction of a score.
 
     x ~ N(0, I); for k = K−1 … 0: x̂_0 = (x − sqrt(1−ᾱ_k) ε_θ(x, k)) / sqrt(ᾱ_k); x ← posterior mean
     of (x̂_0, x) + guidance · φ/|φ| with φ = score(squash(x), k), then, except at k = 0, noise of the
@@ -133,10 +145,16 @@ def ddpm_chain(
       schedule: K noise scales.
       noise: the draws the chain consumes; zeros give the deterministic action.
       squash: latent to action.
-      guidance: [] length of the guiding step.
+      guidance: [] length of the guiding step [latent].
 
     Returns:
       [K, A] latents, as :func:`reverse_chain`.
+
+    Raises:
+      AssertionError: while tracing, if noise and schedule are of different lengths.
+
+    Source: arXiv 2602.02924, second form of the policy; Ho et al. 2020, arXiv 2006.11239,
+    equations 6, 7 and 15.
     """
     _assert_same_length(noise, schedule.sigmas)
 

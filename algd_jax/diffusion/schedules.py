@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from algd_jax.errors import ConfigError
 from algd_jax.types import Scalar
 
 _EPSILON = 1e-8
@@ -29,13 +30,18 @@ def variance_exploding(chain_steps: int, sigma_min: Scalar, sigma_max: Scalar) -
 
     Args:
       chain_steps: K >= 1. With K = 1 the only scale is σ_min.
-      sigma_min: [] smallest scale, > 0.
-      sigma_max: [] largest scale, > σ_min.
+      sigma_min: [] smallest scale, > 0 [latent].
+      sigma_max: [] largest scale, > σ_min [latent].
 
     Returns:
       The schedule; its deltas sum to σ_{K−1}².
+
+    Raises:
+      ConfigError: for K < 1.
+
+    Source: arXiv 2602.02924, diffusion policy; Song et al. 2021, arXiv 2011.13456 (VE).
     """
-    fraction = jnp.arange(chain_steps) / max(chain_steps - 1, 1)
+    fraction = _fractions(chain_steps)
     sigmas = jnp.asarray(sigma_min * (sigma_max / sigma_min) ** fraction)
     variances = sigmas**2
     return VarianceExploding(sigmas=sigmas, deltas=jnp.diff(variances, prepend=0.0))
@@ -69,8 +75,13 @@ def denoising(chain_steps: int, beta_min: Scalar, beta_max: Scalar) -> Denoising
       chain_steps: K >= 1. With K = 1 the only β is ``beta_min``.
       beta_min: [] first β, in (0, 1).
       beta_max: [] last β, in [beta_min, 1).
+
+    Raises:
+      ConfigError: for K < 1.
+
+    Source: Ho et al. 2020, arXiv 2006.11239, equations 4 and 7.
     """
-    fraction = jnp.arange(chain_steps) / max(chain_steps - 1, 1)
+    fraction = _fractions(chain_steps)
     betas = jnp.asarray(beta_min + (beta_max - beta_min) * fraction)
     kept = jnp.cumprod(1 - betas)
     kept_before = jnp.concatenate([jnp.ones_like(kept[:1]), kept[:-1]])
@@ -82,3 +93,10 @@ def denoising(chain_steps: int, beta_min: Scalar, beta_max: Scalar) -> Denoising
         latent_weights=jnp.sqrt(1 - betas) * noise_share,
         posterior_stds=jnp.sqrt(betas * noise_share + _EPSILON),
     )
+
+
+def _fractions(chain_steps: int) -> jax.Array:
+    """[K] from 0 to 1."""
+    if chain_steps < 1:
+        raise ConfigError(f"chain_steps: got {chain_steps}, allowed is an integer >= 1")
+    return jnp.arange(chain_steps) / max(chain_steps - 1, 1)

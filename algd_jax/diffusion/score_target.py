@@ -27,14 +27,19 @@ def score_target(
     Gibbs density. Samples are not clipped to the action box.
 
     Args:
-      energy: differentiable energy of one action.
+      energy: differentiable energy of one action [discounted reward].
       action: [A] point at which the score is wanted.
-      sigma: [] smoothing scale.
+      sigma: [] smoothing scale [action].
       noise: [M, A] unit-normal draws.
-      temperature: [] T > 0.
+      temperature: [] T > 0 [discounted reward].
 
     Returns:
-      [A] the target; the caller decides whether gradients stop here.
+      [A] the target [1 / action]; the caller decides whether gradients stop here.
+
+    Raises:
+      AssertionError: while tracing, for arrays of another rank.
+
+    Source: arXiv 2602.02924, score target.
     """
     chex.assert_rank([action, noise], [1, 2])
     samples = action + sigma * noise

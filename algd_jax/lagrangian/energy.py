@@ -21,6 +21,8 @@ def risk(cost_values: jax.Array, kappa: Scalar) -> jax.Array:
 
     Returns:
       [] (or [C]) the risk, with the sample standard deviation (ddof = 1), which is 0 for E = 1.
+
+    Source: arXiv 2602.02924, cost critics.
     """
     mean = jnp.mean(cost_values, axis=0)
     members = cost_values.shape[0]
@@ -41,6 +43,9 @@ def discounted_budget(cost_limit: Scalar, cost_discount: Scalar, horizon: int) -
       cost_limit: [] d >= 0 [cost / episode].
       cost_discount: [] γ_c in [0, 1).
       horizon: H, steps per episode.
+
+    Returns:
+      [] h [discounted cost].
     """
     discounted_steps = (1 - cost_discount**horizon) / (1 - cost_discount)
     return jnp.asarray(cost_limit * discounted_steps / horizon)
@@ -49,7 +54,15 @@ def discounted_budget(cost_limit: Scalar, cost_discount: Scalar, horizon: int) -
 def plain_lagrangian(
     reward_value: Scalar, risk: Scalar, lam: Scalar, rho: Scalar, budget: Scalar
 ) -> jax.Array:
-    """L = −Q + λ (Q_c − h). ``rho`` is unused: both energies share one signature."""
+    """L = −Q + λ (Q_c − h), the Lagrangian that the augmented one is compared with.
+
+    Args:
+      reward_value, risk, lam, budget: as those of :func:`augmented_lagrangian`.
+      rho: unused; both energies share one signature.
+
+    Returns:
+      The energy [] [discounted reward].
+    """
     del rho
     return -reward_value + jnp.sum(lam * (risk - budget))
 
@@ -60,15 +73,17 @@ def augmented_lagrangian(
     """L_A = −Q + ([λ + ρ (Q_c − h)]_+² − λ²) / (2ρ).
 
     Args:
-      reward_value: Q, discounted reward (the smaller of the twin critics).
-      risk: Q_c, pessimistic discounted cost.
-      lam: λ >= 0, the multiplier.
-      rho: ρ > 0, the penalty.
-      budget: h, discounted cost allowed.
+      reward_value: [] Q, the smaller of the twin critics [discounted reward].
+      risk: [] (or [C]) Q_c, pessimistic [discounted cost].
+      lam: likewise λ >= 0, the multiplier [reward / cost].
+      rho: likewise ρ > 0, the penalty [reward / cost²].
+      budget: likewise h, what is allowed [discounted cost].
 
     Returns:
-      The energy []. ∂L_A/∂Q_c = [λ + ρ (Q_c − h)]_+, so an action well inside the budget feels no
-      cost gradient at all.
+      The energy [] [discounted reward]. ∂L_A/∂Q_c = [λ + ρ (Q_c − h)]_+, so an action well inside
+      the budget feels no cost gradient at all.
+
+    Source: arXiv 2602.02924, augmented Lagrangian; Bertsekas 1982, section 3.1.
     """
     pressure = jnp.maximum(lam + rho * (risk - budget), 0.0)
     return -reward_value + jnp.sum((pressure**2 - lam**2) / (2 * rho))

@@ -61,10 +61,12 @@ _ADAM = optax.scale_by_adam()
 
 
 def log_adam(lr: Scalar) -> MultiplierRule:
-    """Adam on log λ, which keeps λ positive (the paper's rule; λ_0 > 0).
+    """Adam on log λ, which keeps λ positive (λ_0 > 0).
 
     Args:
       lr: [] step size.
+
+    Source: the rule of arXiv 2602.02924.
     """
 
     def init(lam):
@@ -124,6 +126,9 @@ def multiplier_loss(log_lam: jax.Array, violation: Scalar) -> jax.Array:
     Args:
       log_lam: [] or [C] log λ, the parameter.
       violation: likewise, mean risk of replayed pairs − budget; a constant here.
+
+    Returns:
+      [] [reward].
     """
     return -jnp.sum(jnp.exp(log_lam) * jax.lax.stop_gradient(violation))
 

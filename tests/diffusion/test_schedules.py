@@ -2,8 +2,10 @@ import hypothesis
 import hypothesis.strategies as st
 import jax
 import numpy as np
+import pytest
 
 from algd_jax.diffusion.schedules import denoising, variance_exploding
+from algd_jax.errors import ConfigError
 
 
 @hypothesis.given(
@@ -41,3 +43,9 @@ def test_ddpm_posterior_of_a_clean_latent(steps, low, ratio):
     np.testing.assert_allclose(mean, np.sqrt(before), rtol=2e-4)  # The guard of the quotients.
     assert (np.diff(schedule.sigmas) > 0).all()
     assert schedule.posterior_stds[0] <= 1e-4 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("schedule", [variance_exploding, denoising])
+def test_a_chain_without_steps_is_refused(schedule):
+    with pytest.raises(ConfigError, match="chain_steps: got 0, allowed is an integer >= 1"):
+        schedule(0, 0.01, 0.1)
