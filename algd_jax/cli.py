@@ -26,8 +26,8 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd COMMAND --help          all arguments of a command
   algd --version               version
 
-Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130 or 143 stopped by Ctrl-C or
-SIGTERM (a run then leaves a checkpoint to resume from)."""
+Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130, 143 or 138 stopped by Ctrl-C,
+SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
 COMMANDS = ("train", "evaluate", "landscape", "envs")
 
@@ -103,7 +103,8 @@ def prepare_jax() -> None:
         cache = platformdirs.user_cache_path("algd-jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax logs tracebacks of errors that it raises too, and those are told in one line.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     with contextlib.redirect_stdout(io.StringIO()):
         import mujoco.mjx  # noqa: F401  It prints which optional parts are missing.
 

@@ -1,6 +1,9 @@
 import json
 import os
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -287,6 +290,45 @@ def test_evaluate_needs_a_checkpoint(algd, run_dir, tmp_path):
     assert (code, err) == (2, f"algd: run_dir: {tmp_path} has no checkpoint\n")
 
 
+WICKED = "import pathlib; pathlib.Path('executed').touch()"
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["landscape"], ["train", "--env-steps", "999", "--resume"]]
+)
+def test_a_run_directory_cannot_have_code_imported(algd, run_dir, tmp_path, monkeypatch, command):
+    folder = tmp_path / "run"
+    shutil.copytree(run_dir, folder)
+    record = json.loads((folder / "config.json").read_text())
+    record["config"]["env"] = "wicked:make"
+    (folder / "config.json").write_text(json.dumps(record))
+    (tmp_path / "wicked.py").write_text(WICKED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "wicked", raising=False)
+
+    code, out, err = algd(*command, "run")
+
+    assert (code, out) == (2, "")
+    assert err == (
+        "algd: env: run was trained on 'wicked:make', which is code to import; "
+        "if you trust it, add --env wicked:make\n"
+    )
+    assert not (tmp_path / "executed").exists()
+    algd(*command, "run", "--env", "wicked:make")
+    assert (tmp_path / "executed").exists()
+
+
+def test_what_to_do_next_names_code_again(algd, tmp_path):
+    flags = ["--env", "tests.probes:ActionProbe", *TINY_FLAGS, "--env-steps", str(WARMUP + EPOCH)]
+    code, out, err = algd("train", *flags, "--run-dir", tmp_path / "run")
+    assert (code, err) == (0, "")
+    lines = [line.strip() for line in out.splitlines() if line.startswith("  algd ")]
+    assert len(lines) == 2
+    for line in lines:
+        code, _, err = algd(*shlex.split(line)[1:])
+        assert (code, err) == (0, "")
+
+
 def test_a_finished_run_resumes_only_with_more_steps(algd, run_dir):
     before = files(run_dir)
     code, _, err = algd("train", "--resume", run_dir)
@@ -312,10 +354,11 @@ def test_default_run_directory_names_the_run(env, text):
     assert str(commands.default_run_dir(config)).startswith(f"runs/{text}-algd-quick-seed4-2")
 
 
-def start_endless_run(folder):
+def start_endless_run(folder, prelude=""):
     """``algd train`` in a process of its own, returned once an epoch is complete."""
     script = (
-        "import sys; from algd_jax.envs import registry; from tests.runs.support import PROBES; "
+        f"{prelude}import sys; from algd_jax.envs import registry; "
+        "from tests.runs.support import PROBES; "
         "registry._FACTORIES.update(PROBES); from algd_jax.cli import main; sys.exit(main())"
     )
     argv = ["train", *PROBE, "--env-steps", "10000000", "--run-dir", str(folder)]
@@ -356,6 +399,18 @@ def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path):
     assert without_clock(read_lines(folder / "metrics.jsonl")) == without_clock(
         read_lines(whole / "metrics.jsonl")
     )
+
+
+def test_a_preemption_notice_leaves_a_run_to_resume(tmp_path):
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    join = f"import jax; jax.distributed.initialize('localhost:{port}', 1, 0); "
+    process = start_endless_run(tmp_path / "run", join)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert f"algd train --resume {tmp_path / 'run'}" in out
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints" / "state") is not None
 
 
 def test_ctrl_c_leaves_a_run_to_resume_even_if_nobody_reads_its_output(tmp_path):

@@ -13,7 +13,7 @@ from algd_jax.envs.velocity.env import VelocityEnv
 from algd_jax.envs.velocity.suites import VELOCITY_TASKS
 from algd_jax.errors import ConfigError, unknown_name
 
-__all__ = ["list_envs", "make", "register"]
+__all__ = ["is_code", "list_envs", "make", "register"]
 
 Factory = Callable[..., SafetyEnv]
 
@@ -27,6 +27,11 @@ _BUILT_IN = frozenset(_FACTORIES)
 def list_envs() -> tuple[str, ...]:
     """Returns the names that `make` knows, sorted."""
     return tuple(sorted(_FACTORIES))
+
+
+def is_code(name: str) -> bool:
+    """Whether `name` is "module:attribute", so that `make` imports, that is runs, that module."""
+    return ":" in name
 
 
 def register(name: str, factory: Factory) -> None:
@@ -43,7 +48,7 @@ def register(name: str, factory: Factory) -> None:
     """
     if name in _BUILT_IN:
         raise ConfigError(f"name: got {name!r}, which is an environment of algd_jax")
-    if ":" in name:
+    if is_code(name):
         raise ConfigError(f"name: got {name!r}, allowed is a name without colon")
     _FACTORIES[name] = factory
 
@@ -59,7 +64,7 @@ def make(name: str, **options: Any) -> SafetyEnv:
       ConfigError: unknown name or option, a value an option does not take, or a factory that
         cannot be imported or builds something else.
     """
-    factory = _import_factory(name) if ":" in name else _FACTORIES.get(name)
+    factory = _import_factory(name) if is_code(name) else _FACTORIES.get(name)
     if factory is None:
         raise unknown_name("env", name, _FACTORIES)
     signature = inspect.signature(factory)

@@ -6,12 +6,14 @@ import dataclasses
 import datetime
 import json
 import shlex
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from algd_jax.config import Config
 from algd_jax.envs import list_envs, make
+from algd_jax.envs.registry import is_code
 from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.arguments import parse, parse_known
@@ -64,11 +66,13 @@ class ResumeArguments:
     Attributes:
       resume: folder of the run.
       env_steps: new total of environment steps, to go on beyond the configured end.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
       debug: show the traceback of an error.
     """
 
     resume: Path | None = None
     env_steps: int | None = None
+    env: str | None = None
     debug: bool = False
 
 
@@ -81,6 +85,7 @@ class EvaluateArguments:
       episodes: number of episodes; by default as many as the run's own final evaluation.
       seed: of the episodes; by default the run's, which repeats its final evaluation.
       checkpoint: the policy to take instead: best (feasible) or last.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print one JSON object and nothing else.
       debug: show the traceback of an error.
     """
@@ -89,6 +94,7 @@ class EvaluateArguments:
     episodes: int | None = None
     seed: int | None = None
     checkpoint: Which | None = None
+    env: str | None = None
     json: bool = False
     debug: bool = False
 
@@ -103,6 +109,7 @@ class LandscapeArguments:
       checkpoint: the policy: best (feasible) or last; by default best, else last.
       out: folder to write to; by default RUN_DIR/landscape.
       html: write an interactive page too (needs Plotly: the extra "report").
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print one JSON object and nothing else.
       debug: show the traceback of an error.
     """
@@ -112,6 +119,7 @@ class LandscapeArguments:
     checkpoint: Which | None = None
     out: Path | None = None
     html: bool = False
+    env: str | None = None
     json: bool = False
     debug: bool = False
 
@@ -144,7 +152,7 @@ def run_evaluate(argv: Sequence[str]) -> int:
     """``algd evaluate``."""
     arguments = parse(EvaluateArguments, argv, "algd evaluate")
     summary = evaluate_run(
-        arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed
+        arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed, arguments.env
     )
     if arguments.json:
         _print_json(summary.figures())
@@ -157,7 +165,12 @@ def run_landscape(argv: Sequence[str]) -> int:
     """``algd landscape``."""
     arguments = parse(LandscapeArguments, argv, "algd landscape")
     figures = save_landscape(
-        arguments.run_dir, arguments.view, arguments.checkpoint, arguments.out, arguments.html
+        arguments.run_dir,
+        arguments.view,
+        arguments.checkpoint,
+        arguments.out,
+        arguments.html,
+        arguments.env,
     )
     if arguments.json:
         _print_json(figures)
@@ -193,7 +206,7 @@ def _resume(argv: Sequence[str]) -> int:
             f"{error} (a resumed run keeps its configuration; only --env-steps may be given)"
         ) from error
     assert arguments.resume is not None
-    config = resumed_config(arguments.resume, arguments.env_steps)
+    config = resumed_config(arguments.resume, arguments.env_steps, arguments.env)
     return _train(config, arguments.resume, True, argv)
 
 
@@ -212,9 +225,9 @@ def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> 
             resume=resume,
             command=["algd", "train", *argv],
         )
-    _report(result)
-    if result.evaluation is None and signals.received is not None:
-        return exit_code(signals.received)
+    _report(result, config.env)
+    if result.evaluation is None:  # Without a signal of its own, at a preemption notice.
+        return exit_code(signals.received or signal.SIGTERM)
     return 0
 
 
@@ -225,15 +238,18 @@ def _print_json(answer: Any) -> None:
 
 
 @ignore_lost_output()
-def _report(result: RunResult) -> None:
+def _report(result: RunResult, env: str) -> None:
     """How the run ended and what can be done next."""
     console, run_dir = make_console(), shlex.quote(str(result.run_dir))
+    confirmed = f" --env {shlex.quote(env)}" if is_code(env) else ""
     if result.evaluation is None:
         console.print(f"stopped at step {result.step:,} with a checkpoint; next:")
-        console.print(f"  algd train --resume {run_dir}")
+        more = ""
     else:
         print_summary(console, result.evaluation)
-        console.print(f"learning curves: {run_dir}/curves.png; next:")
-        console.print(f"  algd train --resume {run_dir} --env-steps {2 * result.step}")
+        console.print(f"learning curves: {run_dir}/curves.png; next:", soft_wrap=True)
+        more = f" --env-steps {2 * result.step}"
+    # Unwrapped, to be copied.
+    console.print(f"  algd train --resume {run_dir}{more}{confirmed}", soft_wrap=True)
     if checkpoint.latest(RunDirectory(result.run_dir).last) is not None:
-        console.print(f"  algd evaluate {run_dir}")
+        console.print(f"  algd evaluate {run_dir}{confirmed}", soft_wrap=True)

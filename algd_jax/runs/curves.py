@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from algd_jax.runs.files import replace
 from algd_jax.runs.logs import Record, log_name
 
 _EVALUATION = {"color": "tab:blue", "linewidth": 2.0, "marker": "o", "markersize": 3.0}
@@ -51,7 +53,9 @@ def save_curves(path: Path, records: list[Record], limits: dict[str, float], tit
     for axes in (returns, *costs, multiplier):
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    replace(path, picture.getvalue())
 
 
 def _line(axes: Axes, records: list[Record], name: str, label: str, style: dict) -> None:

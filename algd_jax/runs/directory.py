@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import types
 import typing
 from collections.abc import Iterator
@@ -16,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from algd_jax.config import Config
+from algd_jax.envs.registry import is_code
 from algd_jax.errors import ConfigError
+from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.provenance import provenance
 
 FORMAT_VERSION = 4
 """Of ``config.json``; raised when an old file can no longer be read."""
+
+_LARGEST_CONFIG = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,8 @@ class RunDirectory:
         with _refusals(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise _not_free(self.path, "is a file")
-            if self.path.is_dir() and any(self.path.iterdir()):
+            children = self.path.iterdir() if self.path.is_dir() else ()
+            if not all(is_leftover(child, self.config_file.name) for child in children):
                 raise _not_free(self.path, "is not empty")
 
     def create(self, config: Config, command: list[str]) -> None:
@@ -96,8 +100,7 @@ class RunDirectory:
         }
         with _refusals(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            with self.config_file.open("x", encoding="utf-8") as file:
-                file.write(_to_json(record))
+            create(self.config_file, _to_json(record))
 
     def add_resumption(self, config: Config, command: list[str]) -> None:
         """Note in ``config.json`` that the run goes on, possibly for more steps."""
@@ -107,30 +110,57 @@ class RunDirectory:
         write_json(self.config_file, record)
         self.evaluation_file.unlink(missing_ok=True)  # It will not be of the run's end any more.
 
-    def read_config(self) -> Config:
-        """The run's configuration.
+    def read_config(self, env: str | None = None) -> Config:
+        """The run's configuration; nothing that the folder names is imported.
+
+        Args:
+          env: the run's environment, needed if it is "module:attribute": what code to run has to
+            come from the user, not from a folder that may be a stranger's.
 
         Raises:
-          ConfigError: if this is no run, or its ``config.json`` is not one of this format.
+          ConfigError: if this is no run, its ``config.json`` is not one of this format, or ``env``
+            is another or missing.
         """
-        return from_dict(Config, self._read_record()["config"], str(self.config_file))
+        config = from_dict(Config, self._read_record()["config"], str(self.config_file))
+        if env is None and is_code(config.env):
+            raise ConfigError(
+                f"env: {self.path} was trained on {config.env!r}, which is code to import; "
+                f"if you trust it, add --env {config.env}"
+            )
+        if env not in (None, config.env):
+            raise ConfigError(f"env: got {env!r}, but {self.path} was trained on {config.env!r}")
+        return config
 
     def _read_record(self) -> dict[str, Any]:
         if not self.config_file.is_file():
             raise ConfigError(f"run_dir: {self.path} is no run directory (it has no config.json)")
+        self._check_links()
+        if self.config_file.stat().st_size > _LARGEST_CONFIG:
+            raise ConfigError(f"{self.config_file}: larger than any configuration")
         try:
             record = json.loads(self.config_file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{self.config_file}: not valid JSON: {error}") from error
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ConfigError(
-                f"{self.config_file}: format_version: got {version}, allowed is {FORMAT_VERSION}"
+                f"{self.config_file}: format_version: got {version!r}, allowed is {FORMAT_VERSION}"
             )
         for name, kind in (("config", dict), ("resumed", list)):
             if not isinstance(record.get(name), kind):
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
         return record
+
+    def _check_links(self) -> None:
+        """Raise :class:`ConfigError` if a link leads out of the folder: a run writes here."""
+        home, checkpoints = self.path.resolve(), self.path / "checkpoints"
+        inside = [*self.path.iterdir(), *(checkpoints.iterdir() if checkpoints.is_dir() else ())]
+        for path in inside:
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise ConfigError(
+                    f"run_dir: {path} leads out of the run directory; allowed is a link to a "
+                    "whole run directory"
+                )
 
 
 def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
@@ -157,15 +187,19 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
             return from_dict(typing.cast(type, wanted), value, source)
         try:
             return _from_json(value, wanted)
+        except ValueError:  # It may be shown on a terminal.
+            allowed = "printable text"
         except TypeError:
             allowed = wanted.__name__ if isinstance(wanted, type) else wanted
-            raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {allowed}") from None
+        raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {allowed}")
 
     return kind(**{name: convert(name) for name in fields})
 
 
 def _from_json(value: Any, wanted: Any) -> Any:
-    """The value as one of type ``wanted``; TypeError if it is none."""
+    """The value as one of type ``wanted``; TypeError if it is none, ValueError if unprintable."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError
     for kind in typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,):
         if typing.get_origin(kind) is tuple and isinstance(value, list):
             item_kind, _ = typing.get_args(kind)
@@ -177,13 +211,11 @@ def _from_json(value: Any, wanted: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(_to_json(value), encoding="utf-8")
-    os.replace(unfinished, path)
+    replace(path, _to_json(value))
 
 
-def _to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+def _to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 @contextlib.contextmanager

@@ -228,6 +228,7 @@ def evaluate_run(
     which: Which | None = None,
     episodes: int | None = None,
     seed: int | None = None,
+    env: str | None = None,
 ) -> Summary:
     """Evaluate a policy of a finished or stopped run.
 
@@ -236,6 +237,7 @@ def evaluate_run(
       which: checkpoint; by default the best feasible one, else the last.
       episodes: how many; by default as many as the run's own final evaluation.
       seed: by default the run's.
+      env: the run's environment, needed if it is "module:attribute".
 
     Raises:
       ConfigError: if this is no run, it has no such checkpoint, or a number is out of range.
@@ -244,7 +246,7 @@ def evaluate_run(
         raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
     check_seed(seed)
     directory = RunDirectory(run_dir)
-    config = directory.read_config()
+    config = directory.read_config(env)
     choose_checkpoint(directory, which)  # Fails before anything slow.
     trainer = build(config)
     return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)

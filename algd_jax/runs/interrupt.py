@@ -1,4 +1,4 @@
-"""Stopping on Ctrl-C (SIGINT) and SIGTERM: first gently, then at once."""
+"""Stopping on Ctrl-C, on signals and on a cluster's notice: first gently, then at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+import jax
+from orbax.checkpoint import multihost
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C, what clusters send before they take a machine away, and what SLURM can be asked to."""
 
 
 class StopSignals:
@@ -38,7 +42,7 @@ class StopSignals:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._former_wakeup = signal.set_wakeup_fd(self._writer.fileno())
-        self._former_handlers = {s: signal.signal(s, lambda *_: None) for s in SIGNALS}
+        self._former_handlers = {s: signal.signal(s, lambda *_: None) for s in _own_signals()}
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 
@@ -69,3 +73,19 @@ class StopSignals:
 def exit_code(number: signal.Signals) -> int:
     """What a shell reports for a process ended by this signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number
+
+
+def preempted(epoch: int) -> bool:
+    """Whether JAX's preemption service has every process of the run stop after this epoch.
+
+    It runs where ``jax.distributed`` is initialised. Its processes agree on the next epoch after
+    the notice, so all must ask after every epoch, counted one by one.
+    """
+    return multihost.reached_preemption(epoch)
+
+
+def _own_signals() -> tuple[signal.Signals, ...]:
+    """Without SIGTERM where it is the notice that JAX's preemption service waits for."""
+    enabled = getattr(jax.config, "jax_enable_preemption_service", True)
+    served = enabled and jax.distributed.is_initialized()
+    return tuple(number for number in SIGNALS if not (served and number == signal.SIGTERM))

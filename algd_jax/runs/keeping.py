@@ -73,18 +73,17 @@ class Keeper:
           record: the epoch's.
           now: keep the whole state in any case.
         """
-        failed = {writer for writer in self._writers if self._has_failed(writer)}
         candidate = Best(record["step"], record["eval_return"], record["eval_cost"])
-        _save_policy(self._last, state.agent, candidate)
+        self._save_policy(self._last, state.agent, candidate)
         feasible = is_feasible(record, self._config.limits)
         is_best = feasible and (self.best is None or candidate.eval_return > self.best.eval_return)
         if is_best:
             self.best = candidate
-            _save_policy(self._best, state.agent, candidate)
-        elif self._best in failed:
+            self._save_policy(self._best, state.agent, candidate)
+        elif self._has_failed(self._best):
             self._best.retry()
         due = is_due(self._config.loop, record["epoch"], is_best)
-        if now or due or self._state in failed:
+        if now or due or self._has_failed(self._state):
             self.keep_state(state, record["step"], record | {"feasible": feasible})
 
     def keep_state(self, state: TrainState, step: int, record: Record | None = None) -> None:
@@ -98,8 +97,7 @@ class Keeper:
         if step == self._saved_step:
             return
         notes = {name: (record or _NO_EPOCH)[name] for name in _NO_EPOCH}
-        loop = self._config.loop
-        self._state.save(step, state, notes, lambda entries: retained(entries, loop))
+        self._tell_failure(self._state.save(step, state, notes, self._retained))
         self._saved_step = step
 
     def wait(self) -> None:
@@ -108,11 +106,17 @@ class Keeper:
         Raises:
           CheckpointError: if something is not.
         """
-        failures = [error for error in map(_outcome, self._writers) if error is not None]
+        outcomes = [writer.outcome() for writer in self._writers]
+        failures = [error for error in outcomes if error is not None]
         if failures:
-            step = checkpoint.latest(self._directory.state)
-            good = "there is none before it" if step is None else f"step {step}'s is kept"
-            raise CheckpointError(f"{failures[0]}; of the whole state, {good}") from failures[0]
+            raise CheckpointError(f"{failures[0]}; {self.last_good()}") from failures[0]
+
+    def last_good(self) -> str:
+        """In words, what a run that fails now can be resumed from."""
+        step = checkpoint.latest(self._directory.state)
+        if step is None:
+            return "no checkpoint of the whole state was written before"
+        return f"the last good checkpoint of the whole state, of step {step}, is kept"
 
     def close(self) -> None:
         """Finish what is being written."""
@@ -123,11 +127,22 @@ class Keeper:
     def _writers(self) -> tuple[Writer, ...]:
         return self._state, self._last, self._best
 
+    def _retained(self, entries: Sequence[Entry]) -> set[int]:
+        return retained(entries, self._config.loop)
+
+    def _save_policy(self, writer: Writer, agent: AgentState, notes: Best) -> None:
+        failure = writer.save(notes.step, agent, notes._asdict(), newest(POLICIES_KEPT))
+        self._tell_failure(failure)
+
     def _has_failed(self, writer: Writer) -> bool:
-        if (error := writer.failure()) is None:
-            return False
-        self._tell(f"{error}; training goes on, and the next epoch tries again")
-        return True
+        """Whether the last write is over and failed; then it is told."""
+        failure = None if writer.is_writing() else writer.outcome()
+        self._tell_failure(failure)
+        return failure is not None
+
+    def _tell_failure(self, failure: CheckpointError | None) -> None:
+        if failure is not None:
+            self._tell(f"{failure}; training goes on, and the next epoch tries again")
 
 
 _NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None, "feasible": False}
@@ -159,16 +174,3 @@ def read_best(directory: RunDirectory) -> Best | None:
         return Best(**{name: notes[name] for name in Best._fields})
     except (CheckpointError, KeyError):  # There is none, or none that can be read.
         return None
-
-
-def _save_policy(writer: Writer, agent: AgentState, notes: Best) -> None:
-    writer.save(notes.step, agent, notes._asdict(), newest(POLICIES_KEPT))
-
-
-def _outcome(writer: Writer) -> CheckpointError | None:
-    """How the last write ends."""
-    try:
-        writer.wait()
-    except CheckpointError as error:
-        return error
-    return None

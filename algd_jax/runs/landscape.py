@@ -68,6 +68,7 @@ def save_landscape(
     which: Which | None = None,
     out: Path | None = None,
     html: bool = False,
+    env: str | None = None,
 ) -> dict[str, Any]:
     """Write ``landscape.json``, ``landscape.png`` and, if asked for, ``landscape.html``.
 
@@ -77,6 +78,7 @@ def save_landscape(
       which: checkpoint; by default the best feasible one, else the last.
       out: folder to write to, RUN_DIR/landscape by default.
       html: whether to write the interactive picture, which needs Plotly.
+      env: the run's environment, needed if it is "module:attribute".
 
     Returns:
       The numbers, as written to ``landscape.json``, files included.
@@ -86,7 +88,7 @@ def save_landscape(
     """
     if html and importlib.util.find_spec("plotly") is None:
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
-    landscape = explore(run_dir, view, which)
+    landscape = explore(run_dir, view, which, env)
     out = out or run_dir / "landscape"
     files = {"json": out / "landscape.json", "png": out / "landscape.png"}
     if html:
@@ -103,7 +105,9 @@ def save_landscape(
     return figures
 
 
-def explore(run_dir: Path, view: View = View(), which: Which | None = None) -> Landscape:
+def explore(
+    run_dir: Path, view: View = View(), which: Which | None = None, env: str | None = None
+) -> Landscape:
     """Survey the landscape of a run's policy at one state; writes nothing.
 
     Raises:
@@ -111,7 +115,7 @@ def explore(run_dir: Path, view: View = View(), which: Which | None = None) -> L
     """
     _check(view)
     directory = RunDirectory(run_dir)
-    config = directory.read_config()
+    config = directory.read_config(env)
     which = choose_checkpoint(directory, which)
     trainer = build(config)
     seed = config.seed if view.seed is None else view.seed

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import io
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
+from algd_jax.errors import ConfigError
+from algd_jax.runs.files import replace
 from algd_jax.types import TOTAL_COST
 
 Record = dict[str, Any]
@@ -34,35 +39,48 @@ def is_feasible(record: Record, limits: Mapping[str, float]) -> bool:
 
 
 class Logger:
-    """Appends epochs to ``metrics.jsonl`` and to TensorBoard.
-
-    Opening a log that goes beyond ``step`` forgets what came after: a resumed run repeats it.
-    """
+    """Appends epochs to ``metrics.jsonl`` and to TensorBoard."""
 
     def __init__(self, metrics_file: Path, tensorboard: Path, step: int = 0):
         """Args:
         metrics_file: created if needed.
         tensorboard: folder of event files.
-        step: environment steps already made.
+        step: environment steps already made; see :meth:`rewind`.
         """
-        self.records = [record for record in read_records(metrics_file) if record["step"] <= step]
-        _write_records(metrics_file, self.records)
-        self._lines = metrics_file.open("a", encoding="utf-8")
-        self._scalars = SummaryWriter(str(tensorboard), purge_step=step + 1)
+        self._metrics_file = metrics_file
+        self.records = read_records(metrics_file)
+        tensorboard.mkdir(parents=True, exist_ok=True)
+        # Written at once, not through tensorboardX's thread, which a full disk ends without a
+        # word, and which everybody then waits for.
+        self._scalars = EventsWriter(str(tensorboard / "events"))
+        self.rewind(step)
+
+    def rewind(self, step: int) -> None:
+        """Forget the epochs after ``step``: they are to be made again."""
+        self.records = [record for record in self.records if record["step"] <= step]
+        replace(self._metrics_file, b"".join(map(_line, self.records)))
+        start = SessionLog(status=SessionLog.START)
+        self._scalars.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
+        self._scalars.flush()
 
     def log(self, record: Record) -> None:
         """Append one epoch; it is on disk when this returns."""
+        with io.FileIO(self._metrics_file, "a") as file:
+            rest = memoryview(_line(record))
+            while rest:  # The system may take a part and refuse the rest.
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
         self.records.append(record)
-        self._lines.write(_line(record))
-        self._lines.flush()
         for name, value in record.items():
             if name != "step" and value is not None:
-                self._scalars.add_scalar(name, value, record["step"])
+                event = Event(wall_time=time.time(), step=record["step"])
+                event.summary.CopyFrom(scalar(name, value))
+                self._scalars.write_event(event)
         self._scalars.flush()
 
     def close(self) -> None:
-        self._lines.close()
-        self._scalars.close()
+        with contextlib.suppress(OSError):  # Only what could not be written before is at stake.
+            self._scalars.close()
 
     def __enter__(self) -> Logger:
         return self
@@ -71,26 +89,37 @@ class Logger:
         self.close()
 
 
-def append_line(log_file: Path, text: str) -> None:
-    """A line with the time; nothing happens if it cannot be written."""
-    time = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    with contextlib.suppress(OSError), log_file.open("a", encoding="utf-8") as file:
-        file.write(f"{time} {text}\n")
-
-
 def read_records(metrics_file: Path) -> list[Record]:
-    """All epochs logged so far; an unfinished last line (of a killed run) is left out."""
+    """All epochs logged so far; an unfinished last line (of a killed run) is left out.
+
+    Raises:
+      ConfigError: if any other line is no epoch.
+    """
     if not metrics_file.exists():
         return []
-    lines = metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = metrics_file.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = [_parse(line) for line in lines[:-1]]  # Nothing follows the last line's end.
+    if records and records[-1] is None:
+        records.pop()
+    if None in records:
+        number = records.index(None) + 1
+        raise ConfigError(f"{metrics_file}: line {number} is no epoch of a run")
+    return [record for record in records if record is not None]
 
 
-def _write_records(metrics_file: Path, records: list[Record]) -> None:
-    unfinished = metrics_file.with_name(metrics_file.name + ".tmp")
-    unfinished.write_text("".join(map(_line, records)), encoding="utf-8")
-    os.replace(unfinished, metrics_file)
+def _parse(line: str) -> Record | None:
+    """A line's epoch, or None if it does not hold one."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_epoch = isinstance(record, dict) and type(record.get("step")) is int
+    return record if is_epoch and all(map(_is_loggable, record.values())) else None
 
 
-def _line(record: Record) -> str:
-    return json.dumps(record, allow_nan=False) + "\n"
+def _is_loggable(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)
+
+
+def _line(record: Record) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode()

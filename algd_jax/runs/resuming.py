@@ -12,14 +12,17 @@ from algd_jax.runs.logs import read_records
 from algd_jax.training import checkpoint
 
 
-def resumed_config(run_dir: str | Path, env_steps: int | None = None) -> Config:
+def resumed_config(
+    run_dir: str | Path, env_steps: int | None = None, env: str | None = None
+) -> Config:
     """The configuration to resume a run with.
 
     Args:
       run_dir: the run's folder.
       env_steps: new total, if the run shall go on beyond its configured end.
+      env: the run's environment, needed if it is "module:attribute".
     """
-    config = RunDirectory(Path(run_dir)).read_config()
+    config = RunDirectory(Path(run_dir)).read_config(env)
     if env_steps is None:
         return config
     return dataclasses.replace(config, loop=dataclasses.replace(config.loop, env_steps=env_steps))
@@ -40,11 +43,11 @@ def epochs_made(config: Config, env_steps: int) -> int:
 def check_resumable(directory: RunDirectory, config: Config) -> None:
     """Raise :class:`ConfigError` unless the run can go on as ``config`` says."""
     path, env_steps = directory.path, config.loop.env_steps
-    if resumed_config(path, env_steps) != config:
+    if resumed_config(path, env_steps, config.env) != config:
         raise ConfigError(f"resume: only env_steps may differ from the configuration of {path}")
-    step = checkpoint.latest(directory.state)
+    records, step = read_records(directory.metrics_file), checkpoint.latest(directory.state)
     if step is None:
-        if read_records(directory.metrics_file):
+        if records:
             raise ConfigError(f"resume: {path} has no checkpoint of a whole state to continue from")
         return  # It was stopped before anything was made: it begins again.
     # A run killed in its final evaluation has made all its steps, but is not complete.

@@ -25,8 +25,10 @@ from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
+from algd_jax.runs.files import append_note
+from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.keeping import Best, Keeper
-from algd_jax.runs.logs import Logger, Record, append_line, by_cost
+from algd_jax.runs.logs import Logger, Record, by_cost
 from algd_jax.runs.memory import available_memory, check_memory
 from algd_jax.runs.programs import Programs
 from algd_jax.runs.resuming import check_resumable, epochs_made, planned_steps
@@ -79,7 +81,7 @@ def train(
       run_dir: folder of the run; must be new or empty unless ``resume``.
       display: what the user sees; nothing by default.
       stop_requested: asked before the first epoch and after each; a true answer ends the run
-        with a checkpoint.
+        with a checkpoint, as does a notice of JAX's preemption service.
       resume: continue from the run's last checkpoint of the whole state.
       command: the command line, for the record.
 
@@ -105,7 +107,8 @@ def train(
         begun = checkpoint.latest(directory.state) is not None
         state = run.restore() if begun else run.begin()
         if resume:  # From here on, files of the stopped run are overwritten.
-            directory.add_resumption(config, list(command))
+            with run.writing(directory.config_file):
+                directory.add_resumption(config, list(command))
         return run.train(state, stop_requested)
     finally:
         run.keeper.close()
@@ -149,11 +152,11 @@ class _Run:
         with self._logging(step):
             done = first = epochs_made(self.config, step)
             clock = time.perf_counter()
-            stopped = stop_requested()
+            stopped = stop_requested() or preempted(done)
             while done < self.config.epochs and not stopped:
                 state, record = self._epoch(state, done)
                 done += 1
-                stopped = stop_requested()
+                stopped = stop_requested() or preempted(done)
                 self.display.phase("checkpointing")
                 self.keeper.keep(state, record, now=stopped or done == self.config.epochs)
                 if stopped:  # Before it is shown: that may be all there is time for.
@@ -172,7 +175,8 @@ class _Run:
     @contextlib.contextmanager
     def _logging(self, step: int) -> Iterator[None]:
         """Opens the logs of a run that has made ``step`` steps; afterwards draws its curves."""
-        self.logger = Logger(self.directory.metrics_file, self.directory.tensorboard, step)
+        with self.writing(self.directory.metrics_file):
+            self.logger = Logger(self.directory.metrics_file, self.directory.tensorboard, step)
         if self.logger.records:
             self.start_time -= self.logger.records[-1]["wall_time"]
         try:
@@ -180,12 +184,27 @@ class _Run:
         finally:
             self.logger.close()
             if self.logger.records:
-                save_curves(
-                    self.directory.curves_file,
-                    self.logger.records,
-                    self.config.limits,
-                    f"{self.config.algorithm} on {self.config.env}, seed {self.config.seed}",
-                )
+                self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        title = f"{self.config.algorithm} on {self.config.env}, seed {self.config.seed}"
+        limits = self.config.limits
+        try:
+            save_curves(self.directory.curves_file, self.logger.records, limits, title)
+        except OSError as error:  # A picture is no reason to fail.
+            self._tell(f"{self.directory.curves_file} was not written: {error.strerror}")
+
+    @contextlib.contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Turns what the file system refuses for ``path`` into one clear line."""
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(RunError):
+                self._wait_for_checkpoints()
+            raise RunError(
+                f"{path} was not written: {error.strerror}; {self.keeper.last_good()}"
+            ) from error
 
     def _wait_for_checkpoints(self) -> None:
         try:
@@ -196,7 +215,7 @@ class _Run:
     def _tell(self, line: str) -> None:
         """What the user should know, now and later."""
         self.display.note(line)
-        append_line(self.directory.log_file, line)
+        append_note(self.directory.log_file, line)
 
     def _start_compiling(self, *, fresh: bool) -> None:
         self.display.phase("compiling and warming up" if fresh else "compiling")
@@ -224,7 +243,8 @@ class _Run:
             "eval_return": float(np.mean(evaluation.returns)),
             **by_cost("eval_cost", jax.tree.map(np.mean, evaluation.named_costs)),
         }
-        self.logger.log(record)
+        with self.writing(self.directory.metrics_file):
+            self.logger.log(record)
         return state, record
 
     def _evaluate(self, agent: AgentState, epoch: int, step: int) -> Episodes:
@@ -238,7 +258,8 @@ class _Run:
     def _final_evaluation(self) -> Summary:
         self.display.phase("final evaluation")
         summary = evaluate_checkpoint(self.trainer, self.directory, self.programs.evaluate)
-        write_json(self.directory.evaluation_file, summary.record())
+        with self.writing(self.directory.evaluation_file):
+            write_json(self.directory.evaluation_file, summary.record())
         return summary
 
     def _show(self, record: Record, seconds_left: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -96,56 +97,52 @@ class Writer:
         tree: Any,
         notes: dict[str, Any] | None = None,
         keep: Keep = newest(1),
-    ) -> None:
+    ) -> CheckpointError | None:
         """Begin to write ``tree`` as ``folder/step``.
 
         Returns when the tree is copied to the host, so the caller may donate its buffers. Before
-        that it waits for the checkpoint before, whose failure, if not asked for, is forgotten.
+        that it waits for the checkpoint before.
 
         Args:
           step: environment steps made; names the checkpoint. One of this name is replaced.
           tree: pytree of arrays and typed PRNG keys.
           notes: numbers, strings and truth values kept beside the arrays.
           keep: which checkpoints of the folder stay; the new one does in any case.
+
+        Returns:
+          Why the checkpoint before was not written, if it was not.
         """
-        if self._pending is not None:
-            self._pending.exception()
-        self._job = self._pending = None  # Frees the copy before, ere the next is made.
+        failure = self.outcome()
+        self._job = None  # Frees that copy before this one is made.
         arrays = storage.on_host(tree)
         self._job = lambda: _write(self.folder, step, arrays, notes or {}, keep)
         self.retry()
+        return failure
 
     def retry(self) -> None:
-        """Begin the last write anew; of use when it has failed."""
+        """Begin the last write anew, after it has failed."""
         assert self._job is not None
         self._pending = self._pool.submit(self._job)
 
-    def failure(self) -> CheckpointError | None:
-        """Why the last write failed; None if it did not, or is still going on."""
-        if self._pending is None or not self._pending.done():
+    def is_writing(self) -> bool:
+        """Whether a write is still going on."""
+        return self._pending is not None and not self._pending.done()
+
+    def outcome(self) -> CheckpointError | None:
+        """Wait for the end of the last write, and say why it failed, if it did: once."""
+        if self._pending is None:
             return None
-        error = self._pending.exception()
+        error, self._pending = self._pending.exception(), None
         if error is None:
-            self._job = self._pending = None
-            return None
-        if isinstance(error, CheckpointError):
-            return error
-        raise error
-
-    def wait(self) -> None:
-        """Return when nothing is being written any more.
-
-        Raises:
-          CheckpointError: if the last write failed.
-        """
-        if self._pending is not None:
-            self._pending.exception()
-        if (error := self.failure()) is not None:
+            self._job = None  # Frees the copy.
+        elif not isinstance(error, CheckpointError):
             raise error
+        return error
 
     def close(self) -> None:
         """Wait, whatever comes out, and end the thread."""
         self._pool.shutdown()
+        _remove_leftovers(self.folder)
 
 
 def save(
@@ -163,7 +160,8 @@ def save(
     writer = Writer(folder)
     with contextlib.closing(writer):
         writer.save(step, tree, notes, keep)
-        writer.wait()
+        if (error := writer.outcome()) is not None:
+            raise error
 
 
 def restore(folder: Path, like: Tree, step: int | None = None) -> Restored[Tree]:
@@ -243,7 +241,9 @@ def _check_fits(target: Path, found: Manifest, wanted: dict[str, Array]) -> None
 
 
 def _write(folder: Path, step: int, arrays: Arrays, notes: dict[str, Any], keep: Keep) -> None:
-    target, unfinished = folder / str(step), folder / f"{step}{_UNFINISHED}"
+    target = folder / str(step)
+    # A name of its own: threads of a write that has failed may still be making files.
+    unfinished = folder / f"{step}.{secrets.token_hex(4)}{_UNFINISHED}"
     try:
         _remove_leftovers(folder)
         unfinished.mkdir(parents=True)

@@ -55,6 +55,14 @@ def test_several_limits_round_trip(tmp_path):
         (lambda r: r["config"].update(constraints=[1]), "constraints: got [1], allowed is tuple["),
         (lambda r: r["config"]["hyper"].update(cost_limit=[1, "2"]), "cost_limit: got [1, '2']"),
         (lambda r: r["config"]["hyper"].update(cost_limit="2"), "got '2', allowed is float | tup"),
+        (
+            lambda r: r["config"].update(preset="\x1b]0;x\x07"),
+            "preset: got '\\x1b]0;x\\x07', allowed",
+        ),
+        (
+            lambda r: r.update(format_version="\x1b[2J"),
+            "format_version: got '\\x1b[2J', allowed is",
+        ),
     ],
 )
 def test_a_config_file_of_another_shape_is_one_clear_line(directory, edit, message):
@@ -65,7 +73,7 @@ def test_a_config_file_of_another_shape_is_one_clear_line(directory, edit, messa
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "import os"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "import os", "[" * 100_000, " " * 2**21])
 def test_a_file_that_is_no_config_is_one_clear_line(directory, text):
     directory.config_file.write_text(text)
     with pytest.raises(ConfigError, match=r"config\.json") as error:
@@ -88,6 +96,47 @@ def test_the_first_of_two_runs_gets_the_folder(directory):
     with pytest.raises(ConfigError, match=r"run_dir: .* is taken by another run, allowed is a new"):
         directory.create(tiny_config(), ["algd", "again"])
     assert directory.config_file.read_bytes() == before
+
+
+def test_a_folder_claimed_by_a_process_killed_at_once_is_free(directory, tmp_path):
+    other = RunDirectory(tmp_path / "other")
+    other.path.mkdir()
+    (other.path / "config.json.123.tmp").write_text("{")
+    other.check_free()
+    other.create(tiny_config(), [])
+    assert other.read_config() == tiny_config()
+
+
+def test_code_that_a_run_names_must_be_named_by_the_user_too(directory):
+    change(directory, lambda record: record["config"].update(env="wicked:make"))
+    with pytest.raises(ConfigError) as error:
+        directory.read_config()
+    assert str(error.value) == (
+        f"env: {directory.path} was trained on 'wicked:make', which is code to import; "
+        "if you trust it, add --env wicked:make"
+    )
+    assert directory.read_config("wicked:make").env == "wicked:make"
+    with pytest.raises(ConfigError, match=r"env: got 'other:make', but .* on 'wicked:make'"):
+        directory.read_config("other:make")
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoints", "checkpoints/state", "tensorboard", "metrics.jsonl"]
+)
+def test_a_link_out_of_the_folder_is_refused(directory, tmp_path, name):
+    outside, link = tmp_path / "precious", directory.path / name
+    outside.mkdir()
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(ConfigError, match=f"run_dir: .*{name} leads out of the run directory"):
+        directory.read_config()
+
+
+def test_links_to_a_run_and_within_it_are_fine(directory, tmp_path):
+    (directory.path / "kept").mkdir()
+    (directory.path / "checkpoints").symlink_to("kept")
+    (tmp_path / "link").symlink_to(directory.path)
+    assert RunDirectory(tmp_path / "link").read_config() == tiny_config()
 
 
 def test_a_folder_below_a_file_is_refused(directory):

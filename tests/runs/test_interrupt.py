@@ -3,10 +3,12 @@ import threading
 
 import pytest
 
-from algd_jax.runs.interrupt import SIGNALS, StopSignals, exit_code
+from algd_jax.runs.interrupt import SIGNALS, StopSignals, exit_code, preempted
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
 def test_the_first_signal_asks_to_stop(number, code):
     announced = threading.Event()
     with StopSignals(announced.set, lambda: None) as signals:
@@ -52,3 +54,15 @@ def test_former_handlers_come_back():
     with StopSignals(lambda: None, lambda: None):
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_where_jax_waits_for_sigterm_it_is_left_to_it(monkeypatch):
+    monkeypatch.setattr("jax.distributed.is_initialized", lambda: True)
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignals(lambda: None, lambda: None):
+        assert signal.getsignal(signal.SIGTERM) == before
+        assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
+
+
+def test_without_the_service_there_is_no_notice():
+    assert not preempted(1)

@@ -65,7 +65,7 @@ def test_a_chosen_checkpoint_is_read(tmp_path, tree):
 
 def test_what_killed_processes_have_left_does_not_count_and_is_removed(tmp_path, tree):
     checkpoint.save(tmp_path, 5, tree)
-    for name in ("9.unfinished", "4.discarded"):
+    for name in ("9.0.unfinished", "4.discarded"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "array").write_bytes(b"half")
     assert checkpoint.latest(tmp_path) == 5
@@ -148,10 +148,10 @@ def test_a_donated_tree_is_written_as_it_was(tmp_path, monkeypatch):
         for _ in range(3):
             state = advance(state)
         jax.block_until_ready(state)
-        assert writer.failure() is None  # Still going on.
+        assert writer.is_writing()
         assert checkpoint.latest(tmp_path) is None
         begin.set()
-        writer.wait()
+        assert writer.outcome() is None
     assert_equal_trees(checkpoint.restore(tmp_path, before).tree, before)
 
 
@@ -310,14 +310,13 @@ def test_a_failed_write_leaves_the_older_ones_and_can_be_tried_again(tmp_path, t
     with contextlib.closing(writer):
         monkeypatch.setattr(storage, "write", fail)
         writer.save(9, tree)
-        with pytest.raises(CheckpointError) as error:
-            writer.wait()
+        failure = writer.outcome()
         target = tmp_path / "9"
-        assert str(error.value) == f"checkpoint {target} was not written: No space left on device"
+        assert str(failure) == f"checkpoint {target} was not written: No space left on device"
+        assert writer.outcome() is None  # It is told once.
         assert files(tmp_path) == before
         monkeypatch.setattr(storage, "write", write)
         writer.retry()
-        writer.wait()
-        assert writer.failure() is None
+        assert writer.outcome() is None
     assert names(tmp_path) == ["9"]
     assert_equal_trees(checkpoint.restore(tmp_path, tree).tree, tree)
