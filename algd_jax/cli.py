@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -23,13 +22,14 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd envs                    list the environments
+  algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
   algd COMMAND --help          all arguments of a command
   algd --version               version
 
 Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130, 143 or 138 stopped by Ctrl-C,
 SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "landscape", "envs")
+COMMANDS = ("train", "evaluate", "landscape", "envs", "benchmark")
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -80,6 +80,7 @@ def _run(command: str, argv: list[str]) -> int:
             "evaluate": commands.run_evaluate,
             "landscape": commands.run_landscape,
             "envs": commands.run_envs,
+            "benchmark": commands.run_benchmark,
         }
         try:
             return run[command](argv)
@@ -96,13 +97,9 @@ def _run(command: str, argv: list[str]) -> int:
 
 def prepare_jax() -> None:
     """Keep compiled programs between runs, and other libraries' chatter off the screen."""
-    import jax
-    import platformdirs
+    from algd_jax.runs.compilation_cache import keep_compiled_programs
 
-    if not {"JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"} & os.environ.keys():
-        cache = platformdirs.user_cache_path("algd-jax") / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    keep_compiled_programs()
     # Orbax logs tracebacks of errors that it raises too, and those are told in one line.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,92 +1,80 @@
-"""How long training waits for a checkpoint of the whole state, and what its writing costs.
+"""How long does training wait for a checkpoint of the whole state, and what does its writing cost?
 
-    python benchmarks/checkpoints.py --preset quick --output benchmarks/results/checkpoints_cpu.json
-
-Epochs after which nothing is written and epochs during which a checkpoint is written take turns.
+Timed in turn: training epochs after which nothing is written, and epochs beside which a checkpoint
+is written; apart from them the wait before such an epoch, while the state is copied to the host,
+and the time until everything is on disk. Not timed: compiling, warm-up, evaluation.
 """
 
-import argparse
-import json
-import os
-import pathlib
-import platform
-import statistics
+from __future__ import annotations
+
+import dataclasses
 import tempfile
 import time
-from typing import Any
+from pathlib import Path
 
 import jax
 
-from algd_jax.presets import PRESETS, preset
-from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.build import Stream, stream_key
 from algd_jax.runs.programs import Programs
-from algd_jax.runs.provenance import device_record, versions
 from algd_jax.training import storage
 from algd_jax.training.checkpoint import Writer
+from benchmarks import Row
+from benchmarks.data import Subject, subject
+from benchmarks.timing import Spread, ratios
 
 
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--env", default="PointButton1")
-    parser.add_argument("--preset", default="quick", choices=list(PRESETS))
-    parser.add_argument("--repeats", type=int, default=4, help="pairs of epochs")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file; standard output if absent")
-    return parser.parse_args(argv)
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What is measured.
+
+    Attributes:
+      env: name.
+      preset: decides the state and the epoch.
+      repeats: n, pairs of epochs.
+    """
+
+    env: str = "PointButton1"
+    preset: str = "quick"
+    repeats: int = 5
 
 
-def measure(arguments: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
-    """Seconds of waiting, of writing, and of epochs without and with a write behind them."""
-    config = preset(arguments.preset, arguments.env)
-    hyper, key = config.hyper.as_arrays(), stream_key(0, Stream.TRAINING)
-    programs = Programs(build(config), hyper, key, fresh=True)
-    programs.wait()
-    state = programs.warmup(programs.init(key, hyper), hyper)
-    writer, stalls, writes, epochs = Writer(folder), [], [], {False: [], True: []}
-    for index in range(2 * arguments.repeats):
-        writing = index % 2 == 1
-        begin = time.perf_counter()
-        if writing:
-            writer.save(index, state)
-            stalls.append(time.perf_counter() - begin)
-        state, _ = jax.block_until_ready(programs.train_epoch(state, hyper))
-        epochs[writing].append(time.perf_counter() - begin)
-        if writing:
-            writer.wait()
-            writes.append(time.perf_counter() - begin)
-    writer.close()
-    stall, epoch = statistics.median(stalls), statistics.median(epochs[False])
-    return {
-        "env": arguments.env,
-        "preset": arguments.preset,
-        "state_bytes": storage.size(state),
-        "stored_bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()),
-        "stall_seconds": [round(seconds, 4) for seconds in stalls],
-        "epoch_seconds": [round(seconds, 3) for seconds in epochs[False]],
-        "epoch_seconds_with_write": [round(seconds, 3) for seconds in epochs[True]],
-        "seconds_until_written_at_most": [round(seconds, 3) for seconds in writes],
-        "checkpoint_epochs": config.loop.checkpoint_epochs,
-        "stall_share": stall / (config.loop.checkpoint_epochs * epoch),
-    }
+QUICK = Sizes(repeats=2)
 
 
-def main(argv: list[str] | None = None) -> None:
-    arguments = parse(argv)
+def run(sizes: Sizes = Sizes()) -> list[Row]:
+    """The one row."""
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(arguments, pathlib.Path(folder) / "state")
-    record = {
-        "command": "python benchmarks/checkpoints.py",
-        "cpu_cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "device": device_record(),
-        "versions": versions(),
-        "result": result,
+        return [_row(subject(sizes.env, sizes.preset), Path(folder), sizes)]
+
+
+def _row(of: Subject, folder: Path, sizes: Sizes) -> Row:
+    key = stream_key(0, Stream.TRAINING)
+    programs = Programs(of.trainer, of.hyper, key, fresh=True)
+    programs.wait()
+    state = programs.warmup(programs.init(key, of.hyper), of.hyper)
+    state, _ = jax.block_until_ready(programs.train_epoch(state, of.hyper))
+    state_bytes, writer = storage.size(state), Writer(folder)
+    waits: list[float] = []
+    alone: list[float] = []
+    beside: list[float] = []
+    written: list[float] = []
+    for index in range(sizes.repeats):
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(programs.train_epoch(state, of.hyper))
+        alone.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        writer.save(index, state)
+        waits.append(time.perf_counter() - start)
+        state, _ = jax.block_until_ready(programs.train_epoch(state, of.hyper))
+        beside.append(time.perf_counter() - start)
+        assert writer.outcome() is None
+        written.append(time.perf_counter() - start)
+    writer.close()
+    return {
+        "preset": sizes.preset,
+        "state_megabytes": state_bytes / 1e6,
+        "wait_milliseconds": Spread.of([1e3 * one for one in waits]),
+        "epoch_seconds": Spread.of(alone),
+        "epoch_with_writing_over_without": ratios(beside, alone),
+        "seconds_until_written_at_most": Spread.of(written),
     }
-    text = json.dumps(record, indent=2)
-    if arguments.output:
-        arguments.output.write_text(text + "\n")
-    else:
-        print(text)
-
-
-if __name__ == "__main__":
-    main()

@@ -81,7 +81,8 @@ BAD_INPUT = [
     # Commands and flags.
     (
         ["trian"],
-        "unknown command 'trian'; allowed: train, evaluate, landscape, envs; did you mean 'train'?",
+        "unknown command 'trian'; allowed: train, evaluate, landscape, envs, benchmark; "
+        "did you mean 'train'?",
     ),
     (["train", "--rhoo", "3"], "--rhoo: unknown flag; did you mean --rho?"),
     (["train", "--colour", "red"], "--colour: unknown flag; see --help for all flags"),
@@ -171,6 +172,14 @@ BAD_INPUT = [
     (["evaluate", "full", "--seed", str(10**20)], f"seed: got {10**20}, allowed is an integer in"),
     (["evaluate", "full", "--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
     (["envs", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
+    # Benchmarks.
+    (["benchmark", "updat"], "benchmark: unknown name 'updat'; allowed: ceilings, chain,"),
+    (["benchmark", "update", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
+    (["benchmark", "update", "--json"], "--json: value is missing, allowed is a path"),
+    (["benchmark", "update", "--quick", "env"], "unexpected argument 'env'"),
+    (["benchmark", "update", "--json", "full/file"], "json: full/file exists, allowed is a new"),
+    (["benchmark", "--json", "full"], "json: full exists, allowed is a new file"),
+    (["benchmark", "--json", "no/file"], "json: no/file cannot be written (No such file or dir"),
 ]
 
 
@@ -443,6 +452,15 @@ def test_help_comes_without_loading_the_simulator():
     script = (
         "import sys; from algd_jax.cli import main; main(['--help']); "
         "assert 'mujoco' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_training_begins_without_what_only_pictures_and_statistics_need():
+    script = (
+        "import sys; from algd_jax.cli import prepare_jax; prepare_jax(); "
+        "import algd_jax.runs.commands; "
+        "assert not {'matplotlib', 'scipy.stats', 'gymnasium'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

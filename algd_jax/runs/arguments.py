@@ -68,14 +68,20 @@ def parse_known(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
 def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
     """The first mistake in ``argv`` as arguments of ``kind``, or None if there seems to be none."""
     types_by_flag, missing = _flags(kind), _positionals(kind)
+    # A positional argument of any number: its values follow one another.
+    hints = typing.get_type_hints(kind, include_extras=True)
+    more_allowed, some_given = any(map(_is_positional, hints.values())), False
     tokens = list(argv)
     while tokens:
         token = tokens.pop(0)
         if not token.startswith("--"):
-            if not missing:
+            if missing:
+                missing.pop(0)
+            elif not more_allowed:
                 return ConfigError(f"unexpected argument {token!r}")
-            missing.pop(0)
+            some_given = True
             continue
+        more_allowed = more_allowed and not some_given
         flag, equals, value = token.partition("=")
         flag = flag.replace("_", "-")
         if flag not in types_by_flag:
@@ -101,13 +107,13 @@ def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
 def _flags(kind: type) -> dict[str, Any]:
     """Flags of a dataclass, nested ones included, with the type of their value."""
     flags: dict[str, Any] = {"--help": bool}
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         wanted = _widest(hints[field.name])
         flag = field.name.replace("_", "-")
         if dataclasses.is_dataclass(wanted):
             flags |= _flags(typing.cast(type, wanted))
-        elif _has_default(field):
+        elif _has_default(field) and not _is_positional(wanted):
             flags[f"--{flag}"] = wanted
             if wanted is bool:
                 flags[f"--no-{flag}"] = bool
@@ -121,6 +127,11 @@ def _positionals(kind: type) -> list[str]:
         for field in dataclasses.fields(kind)
         if not _has_default(field) and not dataclasses.is_dataclass(hints[field.name])
     ]
+
+
+def _is_positional(hint: Any) -> bool:
+    """Whether a field with a default is positional all the same, by ``tyro.conf.Positional``."""
+    return typing.get_origin(hint) is typing.Annotated
 
 
 def _has_default(field: dataclasses.Field) -> bool:

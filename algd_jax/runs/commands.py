@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from algd_jax.config import Config
 from algd_jax.envs import list_envs, make
 from algd_jax.envs.registry import is_code
 from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.arguments import parse, parse_known
+from algd_jax.runs.benchmark import run_benchmarks
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import make_display
 from algd_jax.runs.evaluate import Which, evaluate_run
@@ -137,6 +140,25 @@ class EnvsArguments:
     debug: bool = False
 
 
+@dataclasses.dataclass
+class BenchmarkArguments:
+    """Measure speed and memory on this machine; the benchmarks are part of the source checkout.
+
+    Programs are compiled anew, so that compile times are true. See benchmarks/README.md.
+
+    Attributes:
+      names: which benchmarks, before any flag; all by default.
+      json: new file for the results, with device, versions, commit and command.
+      quick: only show that they work, at small sizes and with few repeats.
+      debug: show the traceback of an error.
+    """
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    json: Path | None = None
+    quick: bool = False
+    debug: bool = False
+
+
 def run_train(argv: Sequence[str]) -> int:
     """``algd train``."""
     start = parse_known(Start, argv)
@@ -187,6 +209,14 @@ def run_envs(argv: Sequence[str]) -> int:
         _print_json([dataclasses.asdict(spec) for spec in specs])
     else:
         print_specs(make_console(), specs)
+    return 0
+
+
+def run_benchmark(argv: Sequence[str]) -> int:
+    """``algd benchmark``."""
+    arguments = parse(BenchmarkArguments, argv, "algd benchmark")
+    command = ["algd", "benchmark", *argv]
+    run_benchmarks(arguments.names, arguments.quick, arguments.json, make_console(), command)
     return 0
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from typing import TYPE_CHECKING
 
 from algd_jax.runs.files import replace
 from algd_jax.runs.logs import Record, log_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _EVALUATION = {"color": "tab:blue", "linewidth": 2.0, "marker": "o", "markersize": 3.0}
 _TRAINING = {"color": "tab:gray", "linewidth": 1.2, "marker": ".", "markersize": 4.0}
@@ -25,6 +25,10 @@ def save_curves(path: Path, records: list[Record], limits: dict[str, float], tit
       limits: of each constraint, by name, drawn into its cost panel [cost / episode].
       title: of the whole picture.
     """
+    # Here, because Matplotlib is slow to load and training begins without.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
     panels = len(limits) + 2
     figure = Figure(figsize=(8, 3 * panels), layout="constrained")
     returns, *costs, multiplier = figure.subplots(panels, 1, sharex=True)

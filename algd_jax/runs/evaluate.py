@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from scipy import stats
 
 from algd_jax.agents.update import AgentState
 from algd_jax.config import Config, Hyper
@@ -179,6 +178,8 @@ def mean_interval(values: np.ndarray) -> Interval | None:
     """The t interval of the mean of ``values`` [n] at 95 % confidence; None for n = 1."""
     if len(values) < 2:
         return None
+    from scipy import stats  # Here, because it is slow to load and training begins without.
+
     mean, error = values.mean(), stats.sem(values)
     if error == 0:
         return Interval(float(mean), float(mean))

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from contourpy import contour_generator
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from scipy.interpolate import RegularGridInterpolator
 
 from algd_jax.agents.landscape import Survey
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from matplotlib.axes import Axes
 
 _COLORS = "viridis"
 _LEVELS = 21
@@ -55,6 +51,11 @@ class Picture(NamedTuple):
 
 def save_png(path: Path, survey: Survey, picture: Picture) -> None:
     """Surfaces above, contours with the budget's boundary and the policy's actions below."""
+    # Here, because Matplotlib is slow to load and no other command needs it at its start.
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=(12, 11), layout="constrained")
     figure.suptitle(picture.title)
     high = highest_rise(survey)
@@ -180,6 +181,8 @@ def boundary(survey: Survey, height: np.ndarray) -> Iterator[tuple[np.ndarray, n
 
 def height_at(survey: Survey, height: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     """Heights [m] at coordinates [m, 2], interpolated; NaN beyond the grid."""
+    from scipy.interpolate import RegularGridInterpolator  # Slow to load, like Matplotlib.
+
     u, v = survey.axes
     interpolate = RegularGridInterpolator((u, v), height.T, bounds_error=False)
     return interpolate(coordinates)

@@ -85,11 +85,28 @@ def _verdict(summary: Summary) -> str:
     return f"{'feasible' if summary.feasible else 'NOT feasible'}: {' and '.join(limits)}"
 
 
+def print_rows(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows that all have the same names as a table, one column per name."""
+    table = _table([name.replace("_", " ") for name in rows[0]])
+    for row in rows:
+        table.add_row(*map(figure, row.values()))
+    console.print(table)
+
+
+def figure(value: Any) -> str:
+    """A number at three digits or in full thousands, "-" for None, else its text."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _table(columns: Sequence[str]) -> Table:
     """First column names the row, the others hold numbers."""
     table = Table(box=box.ASCII2)
     for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index == 0 else "right")
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     return table
 
 
