@@ -102,8 +102,16 @@ def prepare_jax() -> None:
     keep_compiled_programs()
     # Orbax logs tracebacks of errors that it raises too, and those are told in one line.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _show_unraisable
     with contextlib.redirect_stdout(io.StringIO()):
         import mujoco.mjx  # noqa: F401  It prints which optional parts are missing.
+
+
+def _show_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python's own, but for writes that end when Orbax has long given up their checkpoint."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _fail(message: str, code: int, traceback: bool = False) -> int:

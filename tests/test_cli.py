@@ -214,6 +214,26 @@ def test_an_unforeseen_error_is_one_line_too(algd, monkeypatch):
     assert algd("envs") == (1, "", "algd: disk full\n")
 
 
+class Fails:
+    """Raises where nobody can catch it."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def __del__(self):
+        raise RuntimeError(self.message)
+
+
+def test_what_a_failed_write_leaves_behind_is_not_shown(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    cli.prepare_jax()
+    for message in ("Event loop is closed", "something else"):
+        Fails(message)
+    err = capsys.readouterr().err
+    assert "something else" in err
+    assert "Event loop" not in err
+
+
 def test_envs(algd):
     code, out, _ = algd("envs")
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import os
 from pathlib import Path
 
@@ -32,6 +33,19 @@ def create(path: Path, content: bytes) -> None:
             _write(path, content, mode="xb")
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file, made if needed; it is on disk when this returns.
+
+    Raises:
+      OSError: if the system refuses; it may have taken a part.
+    """
+    with io.FileIO(path, "a") as file:  # Without a buffer, which would try again when it is closed.
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
 
 
 def is_leftover(path: Path, name: str) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import replace
+from algd_jax.runs.files import append, replace
 from algd_jax.types import TOTAL_COST
 
 Record = dict[str, Any]
@@ -39,7 +39,11 @@ def is_feasible(record: Record, limits: Mapping[str, float]) -> bool:
 
 
 class Logger:
-    """Appends epochs to ``metrics.jsonl`` and to TensorBoard."""
+    """Appends epochs to ``metrics.jsonl`` and to TensorBoard.
+
+    TensorBoard's files are written here, not by tensorboardX's thread, which a full disk ends
+    without a word, and for which everybody then waits.
+    """
 
     def __init__(self, metrics_file: Path, tensorboard: Path, step: int = 0):
         """Args:
@@ -50,9 +54,10 @@ class Logger:
         self._metrics_file = metrics_file
         self.records = read_records(metrics_file)
         tensorboard.mkdir(parents=True, exist_ok=True)
-        # Written at once, not through tensorboardX's thread, which a full disk ends without a
-        # word, and which everybody then waits for.
-        self._scalars = EventsWriter(str(tensorboard / "events"))
+        begin = time.time()
+        name = f"events.out.tfevents.{int(begin)}.{socket.gethostname()}.{os.getpid()}"
+        self._events_file = tensorboard / name
+        self._log_events([Event(wall_time=begin, file_version="brain.Event:2")])
         self.rewind(step)
 
     def rewind(self, step: int) -> None:
@@ -60,33 +65,23 @@ class Logger:
         self.records = [record for record in self.records if record["step"] <= step]
         replace(self._metrics_file, b"".join(map(_line, self.records)))
         start = SessionLog(status=SessionLog.START)
-        self._scalars.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
-        self._scalars.flush()
+        self._log_events([Event(wall_time=time.time(), step=step + 1, session_log=start)])
 
     def log(self, record: Record) -> None:
         """Append one epoch; it is on disk when this returns."""
-        with io.FileIO(self._metrics_file, "a") as file:
-            rest = memoryview(_line(record))
-            while rest:  # The system may take a part and refuse the rest.
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
+        append(self._metrics_file, _line(record))
         self.records.append(record)
-        for name, value in record.items():
-            if name != "step" and value is not None:
-                event = Event(wall_time=time.time(), step=record["step"])
-                event.summary.CopyFrom(scalar(name, value))
-                self._scalars.write_event(event)
-        self._scalars.flush()
+        now, step = time.time(), record["step"]
+        self._log_events(
+            [
+                Event(wall_time=now, step=step, summary=scalar(name, value))
+                for name, value in record.items()
+                if name != "step" and value is not None
+            ]
+        )
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # Only what could not be written before is at stake.
-            self._scalars.close()
-
-    def __enter__(self) -> Logger:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _log_events(self, events: list[Event]) -> None:
+        append(self._events_file, b"".join(map(_framed, events)))
 
 
 def read_records(metrics_file: Path) -> list[Record]:
@@ -119,6 +114,14 @@ def _parse(line: str) -> Record | None:
 
 def _is_loggable(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
+
+
+def _framed(event: Event) -> bytes:
+    """An event as TensorBoard reads it: length, its checksum, the event, its checksum."""
+    content = event.SerializeToString()
+    length = struct.pack("<Q", len(content))
+    checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, content))
+    return length + next(checksums) + content + next(checksums)
 
 
 def _line(record: Record) -> bytes:

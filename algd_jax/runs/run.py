@@ -165,12 +165,9 @@ class _Run:
                 self._show(record, (self.config.epochs - done) * seconds_per_epoch)
             self.keeper.keep_state(state, int(state.env_steps))
             self._wait_for_checkpoints()
-            finished = done >= self.config.epochs
-            return RunResult(
-                run_dir=self.directory.path,
-                step=int(state.env_steps),
-                evaluation=self._final_evaluation() if finished else None,
-            )
+        # The last file, so that a run that has it is complete.
+        evaluation = self._final_evaluation() if done >= self.config.epochs else None
+        return RunResult(self.directory.path, int(state.env_steps), evaluation)
 
     @contextlib.contextmanager
     def _logging(self, step: int) -> Iterator[None]:
@@ -182,7 +179,6 @@ class _Run:
         try:
             yield
         finally:
-            self.logger.close()
             if self.logger.records:
                 self._draw_curves()
 

@@ -8,10 +8,10 @@ from algd_jax.runs.logs import Logger, read_records
 
 
 def log(folder, records, step=0):
-    with Logger(folder / "metrics.jsonl", folder / "tensorboard", step) as logger:
-        for record in records:
-            logger.log(record)
-        return logger.records
+    logger = Logger(folder / "metrics.jsonl", folder / "tensorboard", step)
+    for record in records:
+        logger.log(record)
+    return logger.records
 
 
 def scalars(folder):
@@ -59,7 +59,6 @@ def test_a_log_goes_back_to_an_earlier_step(tmp_path):
         logger.log({"step": step, "lam": 0.5})
     logger.rewind(10)
     logger.log({"step": 20, "lam": 0.25})
-    logger.close()
     assert read_records(tmp_path / "metrics.jsonl") == logger.records
     assert logger.records == [{"step": 10, "lam": 0.5}, {"step": 20, "lam": 0.25}]
     assert restarts(tmp_path) == [1, 11]  # TensorBoard shows nothing older from these steps on.
