@@ -67,7 +67,8 @@ def _row(of: Subject, folder: Path, sizes: Sizes) -> Row:
         waits.append(time.perf_counter() - start)
         state, _ = jax.block_until_ready(programs.train_epoch(state, of.hyper))
         beside.append(time.perf_counter() - start)
-        assert writer.outcome() is None
+        if (failure := writer.outcome()) is not None:
+            raise failure
         written.append(time.perf_counter() - start)
     writer.close()
     return {

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from algd_jax.agents.algorithms import Algorithm
-from algd_jax.config import Config, Hyper
+from algd_jax.config import Config, Hyper, LoopConfig
 from algd_jax.envs import EnvSpec
 from algd_jax.presets import preset
 from algd_jax.runs.build import build
@@ -44,25 +44,29 @@ class Subject(NamedTuple):
         return self.trainer.algorithm
 
 
-def subject(
-    env: str, preset_name: str, algorithm: str = "algd", batch: int | None = None, **agent: Any
-) -> Subject:
+def subject(env: str, preset_name: str, algorithm: str = "algd", **sizes: Any) -> Subject:
     """The agent of a preset.
 
     Args:
       env: decides O, A and the horizon.
       preset_name: decides all other sizes.
       algorithm: its name.
-      batch: B instead of the preset's.
-      **agent: fields of ``AgentConfig`` instead of the preset's.
+      **sizes: as :func:`resized` takes them.
     """
-    config = preset(preset_name, env, algorithm)
-    config = dataclasses.replace(
-        config,
-        agent=dataclasses.replace(config.agent, **agent),
-        loop=dataclasses.replace(config.loop, batch_size=batch or config.loop.batch_size),
-    )
+    config = resized(preset(preset_name, env, algorithm), **sizes)
     return Subject(build(config), config.hyper.as_arrays())
+
+
+def resized(config: Config, **sizes: Any) -> Config:
+    """``config`` with other fields of its ``loop`` and ``agent``; None leaves a field as it is."""
+    changed = {name: size for name, size in sizes.items() if size is not None}
+    of_loop = {field.name for field in dataclasses.fields(LoopConfig)} & changed.keys()
+    loop = {name: changed.pop(name) for name in of_loop}
+    return dataclasses.replace(
+        config,
+        loop=dataclasses.replace(config.loop, **loop),
+        agent=dataclasses.replace(config.agent, **changed),
+    )
 
 
 def transitions(key: jax.Array, shape: tuple[int, ...], spec: EnvSpec) -> Transition:

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from algd_jax.envs import EpisodeWrapper
-from algd_jax.training.epoch import Trainer
 from benchmarks import Row
 from benchmarks.chain import draws
-from benchmarks.data import Subject, subject
+from benchmarks.data import Subject, resized, subject
 from benchmarks.env import steps
 from benchmarks.replay import adding, drawing, full_replay
 from benchmarks.timing import Call, Carried, Spread, carried, in_turn, rates
@@ -54,39 +53,36 @@ def run(sizes: Sizes = Sizes()) -> list[Row]:
     return [row for preset in sizes.presets for row in _rows(preset, sizes)]
 
 
-def short_trainer(of: Subject, count: int, capacity: int | None) -> Trainer:
-    """The trainer of ``of`` with an epoch of ``count`` steps of the loop."""
-    loop = dataclasses.replace(
-        of.config.loop,
-        epoch_steps=count * of.config.loop.num_envs,
-        replay_capacity=capacity or of.config.loop.replay_capacity,
-    )
-    return dataclasses.replace(of.trainer, config=dataclasses.replace(of.config, loop=loop))
+def shortened(of: Subject, count: int, capacity: int | None) -> Subject:
+    """``of`` with epochs of ``count`` steps of the loop and, if given, D = ``capacity``."""
+    steps = count * of.config.loop.num_envs
+    config = resized(of.config, epoch_steps=steps, replay_capacity=capacity)
+    return of._replace(trainer=dataclasses.replace(of.trainer, config=config))
 
 
-def epochs(trainer: Trainer, of: Subject) -> Carried:
+def epochs(of: Subject) -> Carried:
     """Training epochs, from fresh environments and agent and a full replay."""
-    state = jax.jit(trainer.init)(jax.random.key(0), of.hyper)
-    state = state.replace(replay=full_replay(of.spec, trainer.config.loop))
-    metrics = jax.eval_shape(trainer.train_epoch, state, of.hyper)[1]
+    state = jax.jit(of.trainer.init)(jax.random.key(0), of.hyper)
+    state = state.replace(replay=full_replay(of.trainer))
+    metrics = jax.eval_shape(of.trainer.train_epoch, state, of.hyper)[1]
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
 
     def epoch(state_and_metrics, hyper):
-        return trainer.train_epoch(state_and_metrics[0], hyper)
+        return of.trainer.train_epoch(state_and_metrics[0], hyper)
 
     return carried(epoch, (state, nothing), of.hyper)
 
 
-def parts(trainer: Trainer, of: Subject, count: int) -> dict[str, Call]:
+def parts(of: Subject, count: int) -> dict[str, Call]:
     """What ``count`` steps of the loop are made of, each alone."""
-    loop = trainer.config.loop
-    env = EpisodeWrapper(trainer.env)
+    loop = of.config.loop
+    env = EpisodeWrapper(of.trainer.env)
     fresh = jax.jit(env.reset)(jax.random.split(jax.random.key(0), loop.num_envs))
     return {
         "acting": draws(of, loop.num_envs, count),
         "environment": steps(env, fresh, count),
-        "writing": adding(full_replay(of.spec, loop), of.spec, loop, count),
-        "drawing": drawing(full_replay(of.spec, loop), loop, count),
+        "writing": adding(of.trainer, count),
+        "drawing": drawing(of.trainer, count),
         "updating": updates(of, count * loop.updates_per_step),
     }
 
@@ -95,9 +91,9 @@ def _rows(preset: str, sizes: Sizes) -> list[Row]:
     of = subject(sizes.env, preset)
     loop = of.config.loop
     count = max(2, round(sizes.updates / loop.updates_per_step))
-    trainer = short_trainer(of, count, sizes.capacity)
-    alone = parts(trainer, of, count)
-    seconds = in_turn({_WHOLE: epochs(trainer, of), **alone}, sizes.repeats)
+    of = shortened(of, count, sizes.capacity)
+    alone = parts(of, count)
+    seconds = in_turn({_WHOLE: epochs(of), **alone}, sizes.repeats)
     together = np.sum([seconds[name] for name in alone], axis=0)
     overhead = 100 * (np.array(seconds[_WHOLE]) / together - 1)
 

@@ -18,7 +18,7 @@ from algd_jax.config import Hyper
 from algd_jax.training.memory import tree_bytes
 from benchmarks import Row, update
 from benchmarks.data import Subject, subject
-from benchmarks.epoch import short_trainer
+from benchmarks.epoch import shortened
 from benchmarks.timing import Carried, carried, in_turn, rates, ratios, temporary_bytes
 
 
@@ -60,7 +60,7 @@ def run(sizes: Sizes = Sizes()) -> list[Row]:
 
 def epochs(of: Subject, members: int, count: int, capacity: int) -> Carried:
     """Training epochs of ``members`` agents, each of ``count`` steps of the loop."""
-    trainer = short_trainer(of, count, capacity)
+    trainer = shortened(of, count, capacity).trainer
     hyper = _each(of.hyper, members)
     keys = jax.random.split(jax.random.key(0), members)
 

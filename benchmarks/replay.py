@@ -12,11 +12,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from algd_jax.config import LoopConfig
-from algd_jax.envs import EnvSpec
+from algd_jax.training.epoch import Trainer, empty_transition
 from algd_jax.training.memory import tree_bytes
 from algd_jax.training.replay import Replay, add, init_replay, sample
-from algd_jax.types import Transition
 from benchmarks import Row
 from benchmarks.data import subject, transitions
 from benchmarks.timing import Carried, Spread, carried, in_turn, rates
@@ -49,26 +47,26 @@ def run(sizes: Sizes = Sizes()) -> list[Row]:
     return [_row(preset, sizes) for preset in sizes.presets]
 
 
-def full_replay(spec: EnvSpec, loop: LoopConfig) -> Replay:
-    """A replay that has been written all over with random transitions."""
-    steps = loop.replay_capacity // loop.num_envs + 1
-    going_on = jnp.zeros(loop.num_envs, bool)
+def full_replay(trainer: Trainer) -> Replay:
+    """The replay of a run, full of random transitions; writing them one by one would take long."""
+    spec, loop = trainer.env.spec, trainer.config.loop
 
     @jax.jit
     def fill(key):
-        def write(replay, key):
-            return add(replay, transitions(key, (loop.num_envs,), spec), going_on), None
-
-        empty = init_replay(_example(spec), loop.num_envs, loop.replay_capacity)
-        return jax.lax.scan(write, empty, jax.random.split(key, steps))[0]
+        row = empty_transition(spec, trainer.config)
+        empty = init_replay(row, loop.num_envs, loop.replay_capacity)
+        rows = transitions(key, empty.starts.shape, spec).replace(next_obs=None)
+        length = jnp.int32(empty.starts.size // loop.num_envs)
+        return empty.replace(rows=rows, starts=jnp.ones_like(empty.starts), filled=length)
 
     return fill(jax.random.key(0))
 
 
-def adding(replay: Replay, spec: EnvSpec, loop: LoopConfig, steps: int) -> Carried:
-    """The rows of ``steps`` steps of all environments; consumes ``replay``."""
-    rows = transitions(jax.random.key(1), (steps, loop.num_envs), spec)
-    ended = jnp.zeros((steps, loop.num_envs), bool)
+def adding(trainer: Trainer, steps: int) -> Carried:
+    """The rows of ``steps`` steps of all environments."""
+    count = trainer.config.loop.num_envs
+    rows = transitions(jax.random.key(1), (steps, count), trainer.env.spec)
+    ended = jnp.zeros((steps, count), bool)
 
     def write(replay, rows, ended):
         def step(replay, row_and_ended):
@@ -76,12 +74,12 @@ def adding(replay: Replay, spec: EnvSpec, loop: LoopConfig, steps: int) -> Carri
 
         return jax.lax.scan(step, replay, (rows, ended))[0]
 
-    return carried(write, replay, rows, ended)
+    return carried(write, full_replay(trainer), rows, ended)
 
 
-def drawing(replay: Replay, loop: LoopConfig, steps: int) -> Carried:
-    """The batches that follow ``steps`` steps; leaves ``replay`` alone."""
-
+def drawing(trainer: Trainer, steps: int) -> Carried:
+    """The batches that follow ``steps`` steps."""
+    loop = trainer.config.loop
     shape = (loop.updates_per_step, loop.batch_size)
 
     def many(total_and_key, replay):
@@ -96,34 +94,24 @@ def drawing(replay: Replay, loop: LoopConfig, steps: int) -> Carried:
 
         return jax.lax.scan(draw, total, jax.random.split(draw_key, steps))[0], key
 
-    return carried(many, (jnp.zeros(()), jax.random.key(2)), replay)
-
-
-def _example(spec: EnvSpec) -> Transition:
-    return transitions(jax.random.key(0), (), spec)
+    return carried(many, (jnp.zeros(()), jax.random.key(2)), full_replay(trainer))
 
 
 def _row(preset: str, sizes: Sizes) -> Row:
-    of = subject(sizes.env, preset)
+    of = subject(sizes.env, preset, replay_capacity=sizes.capacity)
     loop = of.config.loop
-    if sizes.capacity is not None:
-        loop = dataclasses.replace(loop, replay_capacity=sizes.capacity)
-    replay = full_replay(of.spec, loop)
-    row_bytes = tree_bytes(replay) / loop.replay_capacity
-    draw_bytes = tree_bytes(_example(of.spec)) * loop.updates_per_step * loop.batch_size
-    calls = {
-        "draw": drawing(replay, loop, sizes.steps),
-        "add": adding(jax.tree.map(jnp.copy, replay), of.spec, loop, sizes.steps),
-    }
+    calls = {"add": adding(of.trainer, sizes.steps), "draw": drawing(of.trainer, sizes.steps)}
     seconds = in_turn(calls, sizes.repeats)
+    row = tree_bytes(empty_transition(of.spec, of.config))
+    drawn = sizes.steps * loop.updates_per_step * loop.batch_size * row
     return {
         "preset": preset,
         "D": loop.replay_capacity,
-        "bytes_per_row": round(row_bytes),
+        "bytes_per_row": round(tree_bytes(calls["add"].state) / loop.replay_capacity),
         "N": loop.num_envs,
         "add_microseconds": Spread.of([1e6 * one / sizes.steps for one in seconds["add"]]),
         "U": loop.updates_per_step,
         "B": loop.batch_size,
         "draw_microseconds": Spread.of([1e6 * one / sizes.steps for one in seconds["draw"]]),
-        "drawn_gigabytes_per_second": rates(sizes.steps * draw_bytes / 1e9, seconds["draw"]),
+        "drawn_gigabytes_per_second": rates(drawn / 1e9, seconds["draw"]),
     }

@@ -82,7 +82,7 @@ def work(setting: Setting, sizes: Sizes) -> list[float]:
     """Seconds of each repeat of one setting, in this process."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setting.cores])
-    of = subject(sizes.env, sizes.preset, batch=setting.batch)
+    of = subject(sizes.env, sizes.preset, batch_size=setting.batch)
     mesh = Mesh(jax.devices()[: setting.devices], ("agents",))
     along_agents = NamedSharding(mesh, PartitionSpec("agents"))
     return seconds_of(updates(of, setting.devices, sizes.updates, along_agents), sizes.repeats)

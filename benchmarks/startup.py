@@ -1,4 +1,4 @@
-"""How long from ``algd train`` until its first update, with and without compiled programs at hand?
+"""How long from the start of algd train until its first update, cold and warm?
 
 Timed, in a process of its own each: the command line as a user types it, from the start of the
 process until the lines it prints; first with an empty compilation cache (cold), then again with

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from algd_jax.agents.update import AgentState
-from algd_jax.config import AgentConfig, Hyper
+from algd_jax.config import Hyper
 from algd_jax.types import Transition
 from benchmarks import Row
 from benchmarks.ceilings import Shape, ceiling, matrix_products
@@ -112,7 +112,7 @@ def cost_of_update(of: Subject) -> Cost:
 def _preset_rows(preset: str, sizes: Sizes) -> list[Row]:
     product = sizes.ceiling or ceiling()
     subjects = {
-        (name, form): subject(sizes.env, preset, name, diffusion=form or AgentConfig.diffusion)
+        (name, form): subject(sizes.env, preset, name, diffusion=form)
         for name, form in sizes.agents
     }
     calls = {agent: updates(of, sizes.updates) for agent, of in subjects.items()}

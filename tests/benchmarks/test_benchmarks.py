@@ -12,8 +12,9 @@ import pytest
 
 import benchmarks
 from algd_jax.envs import EpisodeWrapper, make
+from algd_jax.training.replay import add
 from benchmarks import ceilings, chain, env, epoch, population, replay, scaling, startup, update
-from benchmarks.data import subject
+from benchmarks.data import subject, transitions
 from benchmarks.timing import Spread
 
 README = (Path(benchmarks.__file__).parent / "README.md").read_text()
@@ -126,7 +127,7 @@ def test_updates_are_those_of_the_algorithm_one_by_one():
 
 
 def test_counted_operations_grow_with_the_batch():
-    small, large = (update.cost_of_update(subject(PROBE, "tiny", batch=n)) for n in (32, 128))
+    small, large = (update.cost_of_update(subject(PROBE, "tiny", batch_size=n)) for n in (32, 128))
     assert 3 < large.operations / small.operations < 4.5
 
 
@@ -144,10 +145,9 @@ def test_epochs_of_a_population_make_their_steps():
 
 
 def test_an_epoch_begins_with_a_full_replay_and_makes_its_steps():
-    of = subject(PROBE, "tiny")
-    trainer = epoch.short_trainer(of, 3, 64)
-    call = epoch.epochs(trainer, of)
-    assert bool(jnp.all(replay.full_replay(of.spec, trainer.config.loop).filled == 16))
+    of = epoch.shortened(subject(PROBE, "tiny"), 3, 64)
+    call = epoch.epochs(of)
+    assert call.state[0].replay.filled == 64 / 4
     state, metrics = call()
     assert int(state.env_steps) == 3 * 4
     assert int(state.agent.updates) == 3 * 2
@@ -180,16 +180,29 @@ def test_environments_step_and_reset():
     np.testing.assert_array_equal(step()[0].info["steps"], [6.0] * 4)
 
 
+def test_a_full_replay_is_one_that_has_been_written_all_over():
+    of = subject(PROBE, "tiny")
+    full = replay.full_replay(of.trainer)
+    rows = transitions(jax.random.key(1), (of.config.loop.num_envs,), of.spec)
+    written = full
+    for _ in range(int(full.filled) + 1):
+        written = add(written, rows, jnp.zeros(of.config.loop.num_envs, bool))
+    assert jax.tree.structure(full) == jax.tree.structure(written)
+    assert full.filled == written.filled
+    assert jnp.sum(~full.starts) == 0
+    assert jnp.sum(~written.starts) == of.config.loop.num_envs  # The states after the newest.
+
+
 def test_writing_and_drawing_go_through_the_replay():
     of = subject(PROBE, "tiny")
-    loop = of.config.loop
-    full = replay.full_replay(of.spec, loop)
-    draw = replay.drawing(full, loop, 3)
+    full = replay.full_replay(of.trainer)
+    assert bool(jnp.all(jnp.any(full.rows.obs != 0, axis=-1)))
+    draw = replay.drawing(of.trainer, 3)
     totals = [float(draw()[0]) for _ in range(2)]
     assert totals[0] != totals[1]
-    written = replay.adding(jax.tree.map(jnp.copy, full), of.spec, loop, 3)()
-    changed = np.any(np.asarray(written.rows.obs != full.rows.obs), axis=-1)
-    assert changed.sum() == loop.num_envs * (3 + 1)  # Steps, and the state after the last.
+    written = replay.adding(of.trainer, 3)()
+    changed = jnp.any(written.rows.obs != full.rows.obs, axis=-1)
+    assert changed.sum() == of.config.loop.num_envs * (3 + 1)  # And the state after the last.
 
 
 def test_drawn_actions_are_the_policy_s_and_differ_from_draw_to_draw():
