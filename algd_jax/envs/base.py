@@ -1,6 +1,7 @@
 """What every environment offers: a Brax environment plus a written specification."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import mujoco
 from brax.envs.base import Env, State
 
+from algd_jax.errors import ConfigError
 from algd_jax.types import TOTAL_COST
 
 __all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State", "named_costs"]
@@ -39,6 +41,9 @@ class EnvSpec:
       cost_names: names in `metrics` of the parts of `cost`, if it has several.
       cost_discount: per step, of the sum that `cost_limit` bounds; 1 is a plain sum.
       timeout_terminal: whether the original counts running out of time as a terminal state.
+
+    Raises:
+      ConfigError: naming the environment and the field, for a value that cannot be meant.
     """
 
     name: str
@@ -52,6 +57,34 @@ class EnvSpec:
     cost_names: tuple[str, ...] = ()
     cost_discount: float = 1.0
     timeout_terminal: bool = False
+
+    def __post_init__(self) -> None:
+        low, high, actions = self.action_low, self.action_high, self.action_size
+        bounded = _are_finite(high, actions) and _are_finite(low, actions)
+        allowed = {
+            "name": (isinstance(self.name, str) and self.name, "a text that is not empty"),
+            "observation_size": (_is_count(self.observation_size), "an integer >= 1"),
+            "action_size": (_is_count(actions), "an integer >= 1"),
+            "action_low": (_are_finite(low, actions), f"{actions} finite numbers"),
+            "action_high": (
+                bounded and all(a < b for a, b in zip(low, high, strict=True)),
+                f"{actions} finite numbers above action_low",
+            ),
+            "episode_length": (_is_count(self.episode_length), "an integer >= 1"),
+            "cost_limit": (_is_finite(self.cost_limit) and self.cost_limit >= 0, "a number >= 0"),
+            "control_period": (
+                _is_finite(self.control_period) and self.control_period > 0,
+                "a number > 0",
+            ),
+            "cost_discount": (
+                _is_finite(self.cost_discount) and 0 < self.cost_discount <= 1,
+                "a number above 0 and up to 1",
+            ),
+        }
+        for field, (fine, what) in allowed.items():
+            if not fine:
+                got = getattr(self, field)
+                raise ConfigError(f"{self.name}: {field}: got {got!r}, allowed is {what}")
 
     @property
     def limited_steps(self) -> int | None:
@@ -68,6 +101,18 @@ def named_costs(metrics: Mapping[str, jax.Array], names: Sequence[str]) -> jax.A
     """Costs of a step by their names in `metrics`: [...] for one name, [..., C] for C names."""
     costs = [metrics[name] for name in names]
     return costs[0] if len(costs) == 1 else jnp.stack(costs, axis=-1)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _are_finite(values: Any, number: int) -> bool:
+    return isinstance(values, tuple) and len(values) == number and all(map(_is_finite, values))
 
 
 class SafetyEnv(Env):

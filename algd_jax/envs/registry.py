@@ -44,12 +44,15 @@ def register(name: str, factory: Factory) -> None:
       factory: builds it; its parameters become the options that `make` takes.
 
     Raises:
-      ConfigError: for the name of an environment of this package, or a name with a colon.
+      ConfigError: for the name of an environment of this package, a name with a colon or none at
+        all, or a factory that cannot be called.
     """
     if name in _BUILT_IN:
         raise ConfigError(f"name: got {name!r}, which is an environment of algd_jax")
-    if is_code(name):
+    if not isinstance(name, str) or not name or is_code(name):
         raise ConfigError(f"name: got {name!r}, allowed is a name without colon")
+    if not callable(factory):
+        raise ConfigError(f"factory of {name}: got {factory!r}, allowed is a function or a class")
     _FACTORIES[name] = factory
 
 
@@ -64,6 +67,8 @@ def make(name: str, **options: Any) -> SafetyEnv:
       ConfigError: unknown name or option, a value an option does not take, or a factory that
         cannot be imported or builds something else.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"env: got {name!r}, allowed is a name")
     factory = _import_factory(name) if is_code(name) else _FACTORIES.get(name)
     if factory is None:
         raise unknown_name("env", name, _FACTORIES)

@@ -43,7 +43,14 @@ class EpisodeWrapper(Wrapper):
         return self.env.spec
 
     def reset(self, rng: jax.Array) -> State:
-        """Starts N episodes from N keys."""
+        """Starts N episodes from N keys.
+
+        Raises:
+          ValueError: for a single key.
+        """
+        is_typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
+        if rng.ndim < (1 if is_typed else 2):
+            raise ValueError(f"{self.spec.name}: rng is a single key, expected one per environment")
         keys = jax.vmap(jax.random.split)(rng)
         state = jax.vmap(self.env.reset)(keys[:, 0])
         zeros = jnp.zeros_like(state.reward)
@@ -62,7 +69,15 @@ class EpisodeWrapper(Wrapper):
         )
 
     def step(self, state: State, action: jax.Array) -> State:
-        """Steps all N environments; those that end are reset in the same call."""
+        """Steps all N environments; those that end are reset in the same call.
+
+        Raises:
+          ValueError: for actions of the wrong shape.
+        """
+        expected = (len(state.done), self.spec.action_size)
+        if jnp.shape(action) != expected:
+            shape = jnp.shape(action)
+            raise ValueError(f"{self.spec.name}: action has shape {shape}, expected {expected}")
         after = jax.vmap(self.env.step)(state, action)
         going_on = 1.0 - state.done  # Zero where the previous step ended an episode.
         steps = going_on * state.info["steps"] + 1.0

@@ -26,16 +26,18 @@ def point_button_2() -> envs.SafetyEnv:
 
 @pytest.fixture(scope="session")
 def start(point_button_1: envs.SafetyEnv) -> envs.State:
-    """N copies of the first state of PointButton1, with N keys."""
-    return jax.vmap(point_button_1.reset)(jax.random.split(jax.random.key(0), N))
+    """N copies of the first state of PointButton1 in an `EpisodeWrapper`, with N keys."""
+    wrapped = envs.EpisodeWrapper(point_button_1)
+    return wrapped.reset(jax.random.split(jax.random.key(0), N))
 
 
 @pytest.fixture(scope="session")
 def rollout(point_button_1: envs.SafetyEnv) -> Rollout:
     """(state of N environments, actions [STEPS, N, 2]) to all states, axes [STEPS, N]."""
+    wrapped = envs.EpisodeWrapper(point_button_1)
 
     def step(state: envs.State, action: jax.Array) -> tuple[envs.State, envs.State]:
-        after = jax.vmap(point_button_1.step)(state, action)
+        after = wrapped.step(state, action)
         return after, after
 
     return jax.jit(lambda state, actions: jax.lax.scan(step, state, actions)[1])

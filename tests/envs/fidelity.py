@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algd_jax import envs
 from algd_jax.envs.navigation.layout import Layout
 from algd_jax.envs.navigation.movables import CONTACT_LEVER, GremlinState, SlidingState
 from algd_jax.envs.navigation.state import NavigationState
 from algd_jax.envs.navigation.tasks import ButtonState, GoalState, PushState
+from tests.envs.programs import batched_step, blank_states
 
 Golden = dict[str, np.ndarray]
 
@@ -82,15 +82,9 @@ def recorded_states(golden: Golden) -> NavigationState:
 def compare(task: str) -> Comparison:
     """Replays all recorded steps of a task."""
     golden = load(task)
-    env = envs.make(task)
-    blank = jax.jit(env.reset)(jax.random.PRNGKey(0))
-    before = recorded_states(golden)
-    action = jnp.asarray(golden["action"], jnp.float32)
-
-    def step(pipeline_state: NavigationState, action: jax.Array) -> envs.State:
-        return env.step(blank.replace(pipeline_state=pipeline_state), action)
-
-    after = jax.device_get(jax.jit(jax.vmap(step))(before, action))
+    env, step = batched_step(task)
+    before = blank_states(env, len(golden["t"]), recorded_states(golden))
+    after = jax.device_get(step(before, jnp.asarray(golden["action"], jnp.float32)))
     wanted = _motion(golden, after.pipeline_state)
     wanted["reward"] = (after.reward[:, None], golden["reward"][:, None])
     ends = np.cumsum(golden["obs_sizes"])

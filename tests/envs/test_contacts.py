@@ -171,7 +171,7 @@ def test_touched_boxes_are_those_that_mujoco_finds(robot: Robot) -> None:
 
     def touched(pose: Pose, box: Rectangle) -> jax.Array:
         only = jax.tree.map(lambda leaf: leaf[None], box)
-        return contacts.touched_boxes(parts, pose, only, (0.0, 2 * half))[0]
+        return contacts.touched_boxes(parts, pose, only, (0.0, 2 * half), robot.upright)[0]
 
     found = np.asarray(jax.vmap(touched)(poses(robot, qpos), boxes))
     wanted = np.array(
@@ -185,15 +185,45 @@ def test_touched_boxes_are_those_that_mujoco_finds(robot: Robot) -> None:
     assert 5 < found.sum() < CASES - 5, "some touch and some do not"
 
 
+def test_a_tilted_car_touches_a_hovering_box_where_its_edges_are() -> None:
+    """Its upper edges lean out by millimetres, and those are what the box meets."""
+    rng, parts = np.random.default_rng(5), parts_of(CAR)
+    stage = Stage(CAR, mujoco.mjtGeom.mjGEOM_BOX, [0.1] * 3)
+    qpos = np.repeat(level_poses(CAR, rng), 5, axis=0)
+    qpos[:, 4:6] = rng.uniform(-0.035, 0.035, (len(qpos), 2))
+    qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=1, keepdims=True)
+    angles, yaws = rng.uniform(0, 6.3, (2, len(qpos)))
+    away = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    centres = qpos[:, :2] + rng.uniform(0.2, 0.3, (len(qpos), 1)) * away
+    chassis = slice(5)  # The wheels graze the box's lower face.
+    wanted = np.array(
+        [
+            stage.distances(q, [*c, 0.2], yaw)[chassis].min()
+            for q, c, yaw in zip(qpos, centres, yaws, strict=True)
+        ]
+    )
+
+    def touched(pose: Pose, centre: jax.Array, yaw: jax.Array) -> jax.Array:
+        box = Rectangle(centre[None], unit_vector(yaw)[None], jnp.full((1, 2), 0.1))
+        return contacts.touched_boxes(parts, pose, box, (0.1, 0.3), False)[0]
+
+    found = np.asarray(
+        jax.jit(jax.vmap(touched))(poses(CAR, qpos), jnp.asarray(centres), jnp.asarray(yaws))
+    )
+    clear = np.abs(wanted) > 5e-4
+    np.testing.assert_array_equal(found[clear], wanted[clear] < 0)
+    assert 50 < found.sum() < len(found) - 50, "some touch and some do not"
+
+
 def test_a_hovering_box_passes_over_the_wheels() -> None:
     """A gremlin's lower edge is as high as a wheel's upper one, but half as high as the chassis."""
     parts, pose = parts_of(CAR), CAR.pose(CAR.rest(jnp.zeros(2), jnp.zeros(())))
     beside = Rectangle(jnp.array([[0.24, 0.1]]), jnp.array([[1.0, 0.0]]), jnp.full((1, 2), 0.1))
     nearer = beside.replace(centre=jnp.array([[0.19, 0.1]]))
     on_floor, hovering = (0.0, 0.2), (0.1, 0.3)
-    assert contacts.touched_boxes(parts, pose, beside, on_floor).all()
-    assert not contacts.touched_boxes(parts, pose, beside, hovering).any()
-    assert contacts.touched_boxes(parts, pose, nearer, hovering).all()
+    assert contacts.touched_boxes(parts, pose, beside, on_floor, False).all()
+    assert not contacts.touched_boxes(parts, pose, beside, hovering, False).any()
+    assert contacts.touched_boxes(parts, pose, nearer, hovering, False).all()
 
 
 @_ROBOTS
@@ -207,7 +237,8 @@ def test_box_contacts_touch_where_the_shapes_do(robot: Robot) -> None:
     def both(pose: Pose, box: Rectangle) -> tuple[jax.Array, jax.Array]:
         only, span = jax.tree.map(lambda leaf: leaf[None], box), (0.0, 2 * half)
         touches = contacts.box_touches(parts, pose, only, span, robot.upright)
-        return jnp.min(touches.distance), contacts.touched_boxes(parts, pose, only, span)[0]
+        touched = contacts.touched_boxes(parts, pose, only, span, robot.upright)
+        return jnp.min(touches.distance), touched[0]
 
     least, touched = map(np.asarray, jax.vmap(both)(poses(robot, qpos), boxes))
     clear = np.abs(least) > 1e-4

@@ -9,8 +9,8 @@ from tests.envs import fidelity
 
 FIXED = ("PointButton1", "PointButton2", "PointPush1", "CarButton1")
 
-COSTS_THAT_MAY_DIFFER = {"CarButton1": 3}
-"""Of 480 steps, where not 2 (0.5 %): there the car lifts a gremlin on its roof."""
+COSTS_THAT_MAY_DIFFER = 2
+"""Of 480 steps: 0.5 % would be 2.4."""
 
 PUSHING_REWARD = {"PointPush1": 2.5e-2, "SafetyPointPush1-v0": 7e-3}
 """99th percentile of the reward's error [m] where the box is pushed, and hops in the original."""
@@ -46,8 +46,8 @@ def free(task: str, result: fidelity.Comparison) -> np.ndarray:
     return ~result.contact & (fidelity.load(task)["t"] > 0)
 
 
-def test_costs_and_termination_agree(result: fidelity.Comparison, task: str) -> None:
-    assert result.cost_differs.sum() <= COSTS_THAT_MAY_DIFFER.get(task, 2)
+def test_costs_and_termination_agree(result: fidelity.Comparison) -> None:
+    assert result.cost_differs.sum() <= COSTS_THAT_MAY_DIFFER
     assert not result.terminated_differs.any()
 
 

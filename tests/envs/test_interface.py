@@ -17,6 +17,7 @@ from brax.training.agents.sac import train as sac
 from algd_jax import envs
 from algd_jax.envs import SafetyEnv, State
 from tests.envs.conftest import N, Rollout, hold
+from tests.envs.programs import batched_step
 
 Metrics = dict[str, Any]
 Trainer = Callable[[SafetyEnv], tuple[Metrics, Any]]
@@ -51,14 +52,15 @@ def test_observation_layout(point_button_1: SafetyEnv, point_button_2: SafetyEnv
         np.testing.assert_allclose(state.obs[:3], [0.0, 0.0, 9.81], atol=1e-6)
 
 
-def test_plain_jit_and_vmap_agree(point_button_2: SafetyEnv) -> None:
-    env = point_button_2
-    state = env.reset(jax.random.key(0))
+def test_plain_jit_and_vmap_agree() -> None:
+    env, batched = batched_step("PointButton2")
+    state = env.reset(jax.random.PRNGKey(0))
     action = jnp.array([0.7, -1.0])
     plain = env.step(state, action)
     jitted = jax.jit(env.step)(state, action)
-    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), state)
-    mapped = jax.jit(jax.vmap(env.step))(batch, jnp.stack([action] * 3))
+    # As many as are recorded, because that program is there.
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * 480), state)
+    mapped = batched(batch, jnp.stack([action] * 480))
     for got in (jitted, jax.tree.map(lambda leaf: leaf[1], mapped)):
         np.testing.assert_allclose(got.obs, plain.obs, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(got.reward, plain.reward, atol=1e-6)

@@ -1,6 +1,7 @@
 """Names and options, and how `make` refuses the wrong ones."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import pytest
@@ -106,10 +107,21 @@ def test_own_environments_can_be_registered() -> None:
 
 
 @pytest.mark.usefixtures("table")
-@pytest.mark.parametrize("name", ["PointButton1", "my:env"])
-def test_names_that_cannot_be_registered(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"name: got '{name}'"):
+@pytest.mark.parametrize("name", ["PointButton1", "my:env", "", 3])
+def test_names_that_cannot_be_registered(name: Any) -> None:
+    with pytest.raises(ConfigError, match=f"name: got {name!r}"):
         envs.register(name, ProbeEnv)
+
+
+@pytest.mark.usefixtures("table")
+def test_only_what_can_be_called_is_registered() -> None:
+    with pytest.raises(ConfigError, match="factory of Mine: got 3, allowed is a function or a cl"):
+        envs.register("Mine", 3)  # type: ignore[arg-type]
+
+
+def test_a_name_is_a_text() -> None:
+    with pytest.raises(ConfigError, match="env: got 3, allowed is a name"):
+        envs.make(3)  # type: ignore[arg-type]
 
 
 def test_a_factory_that_can_be_imported() -> None:

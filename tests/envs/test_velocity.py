@@ -1,5 +1,7 @@
 """The velocity tasks: bodies, physics, recorded steps, rules, episodes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -12,6 +14,7 @@ from algd_jax.envs.velocity import env as velocity_env
 from algd_jax.envs.velocity.physics import Motion, build_model, build_scene
 from algd_jax.envs.velocity.suites import BODIES, VELOCITY_TASKS
 from tests.envs import velocity_fidelity
+from tests.envs.programs import batched_step
 
 # nq, nv, nu, total mass [kg], gears, physics step [s]
 MODELS = {
@@ -73,18 +76,19 @@ def test_details_of_the_older_walker_and_swimmer() -> None:
 def test_specification(name: str) -> None:
     size, actions, bound, limit, period, discount = SPECS[name]
     env = envs.make(name)
-    assert env.spec == envs.EnvSpec(
-        name=name,
-        observation_size=size,
-        action_size=actions,
-        action_low=pytest.approx((-bound,) * actions),
-        action_high=pytest.approx((bound,) * actions),
-        episode_length=1000,
-        cost_limit=limit,
-        control_period=pytest.approx(period),
-        cost_discount=discount,
-        timeout_terminal=discount < 1,
-    )
+    assert dataclasses.asdict(env.spec) == {
+        "name": name,
+        "observation_size": size,
+        "action_size": actions,
+        "action_low": pytest.approx((-bound,) * actions),
+        "action_high": pytest.approx((bound,) * actions),
+        "episode_length": 1000,
+        "cost_limit": limit,
+        "control_period": pytest.approx(period),
+        "cost_names": (),
+        "cost_discount": discount,
+        "timeout_terminal": discount < 1,
+    }
     assert env.dt == pytest.approx(period)
     first = jax.eval_shape(env.reset, jax.random.key(0))
     assert first.obs.shape == (size,)
@@ -262,10 +266,10 @@ def test_cost_of_a_velocity(name: str, velocity: list[float], cost: float) -> No
 
 @pytest.fixture(scope="module")
 def hopper_step(hopper: SafetyEnv) -> tuple[State, jax.Array, State]:
-    """64 first states, actions beyond the range among them, and the states after."""
-    states = jax.jit(jax.vmap(hopper.reset))(jax.random.split(jax.random.key(2), 64))
-    actions = jax.random.uniform(jax.random.key(3), (64, 3), minval=-1.5, maxval=1.5)
-    return states, actions, jax.jit(jax.vmap(hopper.step))(states, actions)
+    """As many first states as are recorded, actions beyond the range, and the states after."""
+    states = jax.jit(jax.vmap(hopper.reset))(jax.random.split(jax.random.key(2), 160))
+    actions = jax.random.uniform(jax.random.key(3), (160, 3), minval=-1.5, maxval=1.5)
+    return states, actions, batched_step("SafetyHopperVelocity-v1")[1](states, actions)
 
 
 def test_reward_and_metrics_in_closed_form(hopper_step: tuple[State, jax.Array, State]) -> None:

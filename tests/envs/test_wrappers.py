@@ -7,7 +7,7 @@ import pytest
 
 from algd_jax import envs
 from algd_jax.envs import EnvSpec, SafetyEnv, State
-from tests.envs.conftest import STEPS, N
+from tests.envs.conftest import STEPS, N, Rollout
 
 
 class CountingEnv(SafetyEnv):
@@ -107,24 +107,26 @@ def test_raw_keys_are_accepted() -> None:
     assert after.info["reset_key"].shape == (2, 2)
 
 
+def test_a_batch_takes_keys_and_actions_of_a_batch() -> None:
+    wrapped = envs.EpisodeWrapper(CountingEnv(end=1, episode_length=5))
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        with pytest.raises(ValueError, match="Counting: rng is a single key, expected one per env"):
+            wrapped.reset(key)
+    state = wrapped.reset(jax.random.split(jax.random.key(0), 2))
+    for shape in ((3, 1), (2, 2), (1,)):
+        with pytest.raises(ValueError, match=r"Counting: action has shape .*, expected \(2, 1\)"):
+            wrapped.step(state, jnp.zeros(shape))
+
+
 @pytest.fixture(scope="module")
-def full_episode(point_button_1: SafetyEnv) -> tuple[State, State, State]:
-    """First state, the 400th step and the 401st of random driving in PointButton1."""
-    wrapped = envs.EpisodeWrapper(point_button_1)
-
-    def step(state: State, key: jax.Array) -> tuple[State, None]:
-        action = jax.random.uniform(key, (N, 2), minval=-1.0)
-        return wrapped.step(state, action), None
-
-    @jax.jit
-    def drive(state: State, key: jax.Array) -> State:
-        return jax.lax.scan(step, state, jax.random.split(key, STEPS))[0]
-
-    first = state = wrapped.reset(jax.random.split(jax.random.key(0), N))
-    for key in jax.random.split(jax.random.key(1), 4):
-        state = drive(state, key)
-    beyond = drive(state, jax.random.key(2))
-    return first, state, beyond
+def full_episode(start: State, rollout: Rollout) -> tuple[State, State, State]:
+    """First state, the 400th step and the 500th of random driving in PointButton1."""
+    states = [start]
+    for key in jax.random.split(jax.random.key(1), 5):
+        actions = jax.random.uniform(key, (STEPS, N, 2), minval=-1.0)
+        after = rollout(states[-1], actions)
+        states.append(jax.tree.map(lambda leaf: leaf[-1], after))
+    return start, states[4], states[5]
 
 
 def test_navigation_episode_ends_at_400_and_starts_afresh(

@@ -13,6 +13,7 @@ import numpy as np
 from algd_jax import envs
 from algd_jax.envs.velocity.env import VelocityState
 from tests.envs.fidelity import Comparison, load
+from tests.envs.programs import batched_step, blank_states
 
 TASKS = (
     "SafetyHopperVelocity-v1",
@@ -27,8 +28,7 @@ HUMANOID_FORCES = {"cinert": 140, "cvel": 84, "qfrc_actuator": 23, "cfrc_ext": 8
 def compare(task: str) -> Comparison:
     """Replays all recorded steps of a task."""
     golden = load(task)
-    env = envs.make(task)
-    after = jax.device_get(replay(env, golden))
+    after = jax.device_get(replay(task, golden))
     state = after.pipeline_state
     wanted = {
         "qpos": (state.qpos, golden["next_qpos"]),
@@ -54,32 +54,25 @@ def compare(task: str) -> Comparison:
     )
 
 
-def replay(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> envs.State:
+def replay(task: str, golden: dict[str, np.ndarray]) -> envs.State:
     """States [S] after the recorded steps.
 
     The recordings lack the place from which the original measures the next velocity, which is that
     of the step before; so all steps run twice, and the second time start from the first's places.
     """
-    blank = jax.jit(env.reset)(jax.random.key(0))
+    env, step = batched_step(task)
     qpos, qvel, qacc, action = (
         jnp.asarray(golden[name], jnp.float32)
         for name in ("qpos", "qvel", "qacc_warmstart", "action")
     )
-    axes = blank.pipeline_state.place.shape[0]
 
-    @jax.jit
-    @jax.vmap
-    def step(
-        place: jax.Array, qpos: jax.Array, qvel: jax.Array, qacc: jax.Array, action: jax.Array
-    ):
+    def replay_from(place: jax.Array) -> envs.State:
         before = VelocityState(qpos, qvel, qacc, place)
-        return env.step(blank.replace(pipeline_state=before), action)
+        return step(blank_states(env, len(qpos), before), action)
 
     first = jnp.asarray(start_places(env, golden), jnp.float32)
-    after = step(qpos[:, :axes], qpos, qvel, qacc, action)
-    previous = jnp.roll(after.pipeline_state.place, 1, axis=0)
-    place = jnp.where(golden["t"][:, None] == 0, first, previous)
-    return step(place, qpos, qvel, qacc, action)
+    previous = jnp.roll(replay_from(first).pipeline_state.place, 1, axis=0)
+    return replay_from(jnp.where(golden["t"][:, None] == 0, first, previous))
 
 
 def start_places(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> jax.Array:

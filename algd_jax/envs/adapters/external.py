@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
 from algd_jax.errors import ConfigError, unknown_name
@@ -13,6 +14,8 @@ __all__ = ["ExternalEnv", "FunctionalEnv", "with_cost"]
 
 Cost = Callable[[Any, jax.Array, Any], jax.Array | Mapping[str, jax.Array]]
 """(state, action [A], next state) of the wrapped environment -> cost [], or costs [] by name."""
+
+_NUMERIC = (jax.Array, np.ndarray, np.generic, int, float)
 
 
 class FunctionalEnv(Protocol):
@@ -57,9 +60,15 @@ def with_cost(
       obs_key: which observation [O] to take where the environment gives a dict.
 
     Raises:
-      ConfigError: naming the environment and the field, for a wrapped environment, an observation
-        that is not one array [O], a cost of the wrong shape or name, or a missing control period.
+      ConfigError: naming the environment and the field, for what is no such environment or is a
+        wrapped one, an observation that is not one array [O], a cost that is no function or of the
+        wrong type, shape or name, a missing control period, or a value that `EnvSpec` refuses.
     """
+    missing = [part for part in ("reset", "step", "action_size") if not hasattr(env, part)]
+    if missing:
+        raise ConfigError(f"{name}: env is a {type(env).__name__} and has no {missing[0]}")
+    if not callable(cost):
+        raise ConfigError(f"{name}: cost is a {type(cost).__name__}, expected a function")
     if control_period is None:
         control_period = getattr(env, "dt", None)
     if control_period is None:
@@ -69,7 +78,13 @@ def with_cost(
         raise ConfigError(f"{name}: env has a time limit of its own; pass it without wrappers")
     action_size = env.action_size
     action = jax.ShapeDtypeStruct((action_size,), jnp.float32)
-    costs = jax.eval_shape(lambda *step: _by_name(cost(*step)), first, action, first)
+
+    def costs_of(state: Any, action: jax.Array, next_state: Any) -> dict[str, jax.Array]:
+        costs = cost(state, action, next_state)
+        _check_types(name, costs)
+        return _by_name(costs)
+
+    costs = jax.eval_shape(costs_of, first, action, first)
     _check_costs(name, costs, first.metrics)
     spec = EnvSpec(
         name=name,
@@ -127,6 +142,17 @@ def _by_name(costs: jax.Array | Mapping[str, jax.Array]) -> dict[str, jax.Array]
     """Costs in float32 by name; a lone one is simply called cost."""
     named = costs if isinstance(costs, Mapping) else {"cost": costs}
     return {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
+
+
+def _check_types(name: str, costs: Any) -> None:
+    named = costs if isinstance(costs, Mapping) else {"cost": costs}
+    for part, value in named.items():
+        if not isinstance(part, str):
+            raise ConfigError(f"{name}: cost {part!r} has no name, expected a text")
+        if not isinstance(value, _NUMERIC):
+            raise ConfigError(
+                f"{name}: cost {part!r} is a {type(value).__name__}, expected a number"
+            )
 
 
 def _check_costs(

@@ -106,8 +106,8 @@ class GymnasiumVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     metadata: Info = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(self, env: SafetyEnv | str, num_envs: int = 1, **options: Any):
-        if num_envs < 1:
-            raise ConfigError(f"num_envs: got {num_envs}, allowed is an integer >= 1")
+        if not isinstance(num_envs, int) or isinstance(num_envs, bool) or num_envs < 1:
+            raise ConfigError(f"num_envs: got {num_envs!r}, allowed is an integer >= 1")
         self.safety_env = _resolve(env, options)
         self.num_envs = num_envs
         self.single_observation_space = _observation_space(self.safety_env.spec)
@@ -189,6 +189,8 @@ def register_gymnasium() -> None:
 def _resolve(env: SafetyEnv | str, options: Info) -> SafetyEnv:
     if isinstance(env, str):
         return make(env, **options)
+    if not isinstance(env, SafetyEnv):
+        raise ConfigError(f"env: got {env!r}, allowed is a name or a SafetyEnv")
     if options:
         raise ConfigError(f"{env.spec.name}: options go with a name, got {', '.join(options)}")
     return env
@@ -221,7 +223,10 @@ def _started(spec: EnvSpec, state: State | None) -> State:
 
 def _checked_action(spec: EnvSpec, action: np.ndarray, space: gymnasium.Space) -> np.ndarray:
     """The action as float32. Out of range is no mistake: the environment clips."""
-    action = np.asarray(action, np.float32)
+    try:
+        action = np.asarray(action, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{spec.name}: action is not an array of numbers") from error
     if action.shape != space.shape:
         raise ValueError(f"{spec.name}: action has shape {action.shape}, expected {space.shape}")
     if not np.all(np.isfinite(action)):

@@ -33,7 +33,6 @@ from algd_jax.envs.navigation.geometry import (
     disc_rectangle_contact,
     rectangle_rectangle_contacts,
     rectangles_overlap,
-    to_world,
 )
 
 __all__ = [
@@ -304,30 +303,51 @@ def box_touches(
       upright: whether the robot cannot tilt; what touches along an upright edge then needs no
         contact at both ends of it, as MuJoCo has.
     """
+    found = [_box_touches(cuts, pose, boxes, span) for cuts in _cuts(parts, pose, span, upright)]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
+
+
+def touched_boxes(
+    parts: tuple[Part, ...],
+    pose: Pose,
+    boxes: Rectangle,
+    span: tuple[float, float],
+    upright: bool,
+) -> jax.Array:
+    """Which boxes (leaves [Q, …]) the robot touches: [Q] boolean; arguments of `box_touches`."""
+    touched = [
+        (_height_between(cuts, pose, boxes, span) <= 0) & _overlaps(cuts, boxes)
+        for cuts in _cuts(parts, pose, span, upright)
+    ]
+    return jnp.any(jnp.concatenate(touched), axis=0)
+
+
+class _Cuts(NamedTuple):
+    """N horizontal cuts through boxes and wheels of the robot, or through spheres.
+
+    Attributes:
+      of: the parts cut, N.
+      copies: [N] contacts that MuJoCo has for each found.
+      outline: leaves [N, …]; of a sphere the middle counts.
+      height: [N] [m].
+    """
+
+    of: list[Part]
+    copies: np.ndarray
+    outline: Rectangle
+    height: jax.Array
+
+
+def _cuts(
+    parts: tuple[Part, ...], pose: Pose, span: tuple[float, float], upright: bool
+) -> list[_Cuts]:
+    """Cuts through all parts between two heights, those of spheres apart."""
     parts = _within(parts, span)
-    outlines = [_outline_contacts(part, pose, boxes, span) for part in parts]
-    sizes = [len(contacts.distance) for contacts in outlines]
-    contacts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outlines)
-    owner = np.repeat(np.arange(len(parts)), sizes)
-    centre = np.array([part.centre for part in parts])[owner]
-    half_height = np.array([0.0 if part.is_sphere else part.half[2] for part in parts])[owner]
-    level = centre @ pose.rotation[2] + pose.position[2]
-    low = jnp.maximum(level - half_height, span[0])
-    high = jnp.minimum(level + half_height, span[1])
-    ends = [0.5 * (low + high)] if upright else [low, high]
+    edged = [part for part in parts if not part.is_sphere]
+    spheres = [part for part in parts if part.is_sphere]
     # A sphere touches once, everything else along an edge with two ends.
-    copies = np.array([1.0 if part.is_sphere else 2.0 for part in parts])[owner] / len(ends)
-    times = len(ends)
-    flat = jnp.tile(contacts.position, (times, 1))
-    normal = jnp.pad(jnp.tile(contacts.normal, (times, 1)), ((0, 0), (0, 1)))
-    return Touches(
-        distance=jnp.tile(contacts.distance, times),
-        position=jnp.concatenate([flat, jnp.concatenate(ends)[:, None]], axis=1),
-        normal=normal,
-        body=jnp.tile(jnp.array([part.body for part in parts])[owner], times),
-        inverse_mass=jnp.tile(jnp.array([part.inverse_mass for part in parts])[owner], times),
-        copies=jnp.tile(jnp.asarray(copies), times),
-    )
+    one_each = [_cut(spheres, 1.0, pose, span, True)] if spheres else []
+    return [_cut(edged, 2.0, pose, span, upright), *one_each]
 
 
 def _within(parts: tuple[Part, ...], span: tuple[float, float]) -> tuple[Part, ...]:
@@ -341,59 +361,76 @@ def _within(parts: tuple[Part, ...], span: tuple[float, float]) -> tuple[Part, .
     )
 
 
-def _outline_contacts(
-    part: Part, pose: Pose, boxes: Rectangle, span: tuple[float, float]
-) -> Contacts:
-    """Contacts [K] in the plane of boxes (leaves [Q, …]) with one part."""
-    if part.is_sphere:
-        centre = _from_above(pose, part)
-        found = jax.vmap(lambda box: disc_rectangle_contact(box, centre, part.half[1]))(boxes)
-    else:
-        plate = _plate(pose, part)
-        found = jax.vmap(lambda box: rectangle_rectangle_contacts(box, plate))(boxes)
-    overhead = _height_between(part, pose, boxes, span)[:, None]
-    found = found.replace(distance=jnp.maximum(found.distance, overhead))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+def _cut(
+    parts: list[Part], copies: float, pose: Pose, span: tuple[float, float], in_the_middle: bool
+) -> _Cuts:
+    """Cuts parts at both ends of the height that each shares with the boxes, or in the middle."""
+    centre = pose.position + jnp.array([part.centre for part in parts]) @ pose.rotation.T
+    half = np.array([part.half for part in parts])
+    low = jnp.maximum(centre[:, 2] - half[:, 2], span[0])
+    high = jnp.minimum(centre[:, 2] + half[:, 2], span[1])
+    ends = [0.5 * (low + high)] if in_the_middle else [low, high]
+    times, height = len(ends), jnp.concatenate(ends)
+    centre = jnp.tile(centre, (times, 1))
+    # The parts of a robot that tilts lean sideways; if it lies on its side, any lean will do.
+    lean = pose.rotation[:2, 2] / jnp.maximum(pose.rotation[2, 2], 0.1)
+    middle = centre[:, :2] + (height - centre[:, 2])[:, None] * lean
+    axis = jnp.broadcast_to(pose.axis, middle.shape)
+    return _Cuts(
+        of=parts * times,
+        copies=np.full(len(parts) * times, copies / times),
+        outline=Rectangle(middle, axis, jnp.tile(half[:, :2], (times, 1))),
+        height=height,
+    )
+
+
+def _box_touches(cuts: _Cuts, pose: Pose, boxes: Rectangle, span: tuple[float, float]) -> Touches:
+    """Contacts of boxes (leaves [Q, …]) with parts at the height of the cuts."""
+    contacts = _outline_contacts(cuts, boxes)
+    overhead = _height_between(cuts, pose, boxes, span)[..., None]
+    distance = jnp.maximum(contacts.distance, overhead).ravel()
+    each = len(distance) // len(cuts.of)
+    position, normal = contacts.position.reshape(-1, 2), contacts.normal.reshape(-1, 2)
+    height = jnp.repeat(cuts.height, each)
+    return Touches(
+        distance=distance,
+        position=jnp.concatenate([position, height[:, None]], axis=1),
+        normal=jnp.pad(normal, ((0, 0), (0, 1))),
+        body=jnp.repeat(jnp.array([part.body for part in cuts.of]), each),
+        inverse_mass=jnp.repeat(jnp.array([part.inverse_mass for part in cuts.of]), each),
+        copies=jnp.repeat(jnp.asarray(cuts.copies), each),
+    )
+
+
+def _outline_contacts(cuts: _Cuts, boxes: Rectangle) -> Contacts:
+    """Contacts, leaves [N, Q, C, …], of boxes (leaves [Q, …]) with cuts seen from above."""
+    find = _disc_contact if cuts.of[0].is_sphere else rectangle_rectangle_contacts
+    return jax.vmap(lambda cut: jax.vmap(lambda box: find(box, cut))(boxes))(cuts.outline)
+
+
+def _overlaps(cuts: _Cuts, boxes: Rectangle) -> jax.Array:
+    """Which boxes (leaves [Q, …]) overlap which cuts, seen from above: [N, Q] boolean."""
+    if cuts.of[0].is_sphere:
+        return _outline_contacts(cuts, boxes).distance[..., 0] <= 0
+    return jax.vmap(lambda cut: jax.vmap(lambda box: rectangles_overlap(box, cut))(boxes))(
+        cuts.outline
+    )
+
+
+def _disc_contact(box: Rectangle, disc: Rectangle) -> Contacts:
+    """The contact of a box with a disc, given by the rectangle round it."""
+    return disc_rectangle_contact(box, disc.centre, disc.half[1])
 
 
 def _height_between(
-    part: Part, pose: Pose, boxes: Rectangle, span: tuple[float, float]
+    cuts: _Cuts, pose: Pose, boxes: Rectangle, span: tuple[float, float]
 ) -> jax.Array:
-    """How far boxes [K] are above or below a part of a robot that tilts, negative if neither."""
+    """How far boxes [Q] are above or below parts of a robot that tilts, negative if neither."""
     offset = jnp.pad(boxes.centre, ((0, 0), (0, 1)), constant_values=0.5 * (span[0] + span[1]))
     level = (offset - pose.position) @ pose.rotation[:, 2]
-    return jnp.abs(level - part.centre[2]) - part.half[2] - 0.5 * (span[1] - span[0])
-
-
-def _from_above(pose: Pose, part: Part) -> jax.Array:
-    """World position [2] of a part's centre."""
-    return pose.origin + to_world(jnp.asarray(part.centre[:2]), pose.axis)
-
-
-def _plate(pose: Pose, part: Part) -> Rectangle:
-    """Outline of a box or a wheel in the world."""
-    return Rectangle(_from_above(pose, part), pose.axis, jnp.asarray(part.half[:2]))
-
-
-def touched_boxes(
-    parts: tuple[Part, ...], pose: Pose, boxes: Rectangle, span: tuple[float, float]
-) -> jax.Array:
-    """Which boxes (leaves [K, …]) the robot touches: [K] boolean; arguments of `box_touches`."""
-    touches = [
-        (_height_between(part, pose, boxes, span) <= 0) & _overlaps(part, pose, boxes)
-        for part in _within(parts, span)
-    ]
-    return jnp.any(jnp.stack(touches), axis=0)
-
-
-def _overlaps(part: Part, pose: Pose, boxes: Rectangle) -> jax.Array:
-    """Which boxes (leaves [K, …]) a part touches, seen from above: [K] boolean."""
-    if part.is_sphere:
-        centre = _from_above(pose, part)
-        contact = jax.vmap(lambda box: disc_rectangle_contact(box, centre, part.half[1]))(boxes)
-        return contact.distance[:, 0] <= 0
-    plate = _plate(pose, part)
-    return jax.vmap(lambda box: rectangles_overlap(box, plate))(boxes)
+    centre = np.array([part.centre[2] for part in cuts.of])[:, None]
+    half = np.array([part.half[2] for part in cuts.of])[:, None]
+    return jnp.abs(level - centre) - half - 0.5 * (span[1] - span[0])
 
 
 def push_rows(

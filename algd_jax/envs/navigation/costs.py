@@ -87,8 +87,8 @@ def _touches(row: NavigationTask, view: View, centres: jax.Array) -> jax.Array:
     assert row.movables is not None
     axes = unit_vector(view.movables.yaw)
     halves = jnp.full_like(centres, row.movables.half)
-    boxes = Rectangle(centres, axes, halves)
-    return jnp.any(contacts.touched_boxes(view.parts, view.pose, boxes, view.span))
+    boxes, upright = Rectangle(centres, axes, halves), row.robot.upright
+    return jnp.any(contacts.touched_boxes(view.parts, view.pose, boxes, view.span, upright))
 
 
 def _vase_velocity(row: NavigationTask, view: View, state: Any) -> jax.Array:

@@ -48,7 +48,15 @@ def draw(task: NavigationTask, state: NavigationState) -> tuple[mujoco.MjModel, 
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    """Floor, light and cameras."""
+    """Sky, floor, light and cameras."""
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        rgb1=[0.97, 0.98, 1.0],
+        width=16,
+        height=96,
+    )
     spec.add_texture(
         name="checks",
         type=mujoco.mjtTexture.mjTEXTURE_2D,
@@ -62,7 +70,17 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "checks"
     floor = spec.worldbody.add_geom(name="floor", type=_Geom.mjGEOM_PLANE, size=[4, 4, 0.1])
     floor.material = "floor"
-    spec.worldbody.add_light(pos=[0, 0, 5], dir=[0, 0, -1], castshadow=False)
+    # Even light without highlights, so that a colour looks the same everywhere.
+    spec.visual.headlight.ambient = [0.45] * 3
+    spec.visual.headlight.diffuse = [0.25] * 3
+    spec.visual.headlight.specular = [0.0] * 3
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        dir=[0.3, 0.5, -1],
+        diffuse=[0.4] * 3,
+        specular=[0.0] * 3,
+        castshadow=False,
+    )
     spec.worldbody.add_camera(name="top", pos=[0, 0, _CAMERA_HEIGHT], fovy=45)
     sine, cosine = np.sin(np.pi / 8), np.cos(np.pi / 8)  # Half of 45 degrees.
     spec.worldbody.add_camera(name="side", pos=[0, -4.6, 4.6], quat=[cosine, sine, 0, 0], fovy=45)

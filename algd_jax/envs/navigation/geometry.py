@@ -105,7 +105,9 @@ def to_world(vector: jax.Array, axis: jax.Array) -> jax.Array:
     return to_body(vector, conjugate)
 
 
-def disc_rectangle_contact(rectangle: Rectangle, centre: jax.Array, radius: float) -> Contacts:
+def disc_rectangle_contact(
+    rectangle: Rectangle, centre: jax.Array, radius: jax.Array | float
+) -> Contacts:
     """The one contact of a rectangle (A) with a disc (B) around centre [2]."""
     half = rectangle.half
     local = to_body(centre - rectangle.centre, rectangle.axis)

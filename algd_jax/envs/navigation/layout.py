@@ -27,7 +27,7 @@ __all__ = [
 
 _TRIES = 100
 """Draws for each thing, as in the original, before the whole layout starts again."""
-_TRIES_AT_ONCE = 10
+_TRIES_AT_ONCE = 25
 _RESTARTS = 1000
 """Crowded layouts, such as SafetyPointButton1-v0, succeed about once in fifty times."""
 _DENSEST_PACKING = math.pi / math.sqrt(12)  # Share of the plane that equal discs can cover.
@@ -130,15 +130,14 @@ def draw_goal_position(
     if task.goal is None:
         raise ConfigError(f"{task.name}: goal: this kind of task needs one")
     items = [item for item in _items(task) if item.kind != "goal"]
-    keepouts = np.array([item.keepout for item in _by_kind(items)])
+    keepouts = jnp.array([item.keepout for item in _by_kind(items)])
     others = jnp.concatenate(
         [origin[None], layout.buttons, layout.hazards, layout.pillars, movables]
     )
     area = _shrink(task.goal.area or _extent(task), task.goal.keepout)
     tries = _draw(key, area, _TRIES)
-    clear = jnp.linalg.norm(tries[:, None] - others, axis=-1) >= keepouts + task.goal.keepout
-    accepted = jnp.all(clear, axis=1)
-    return tries[jnp.argmax(accepted)], jnp.any(accepted)
+    accepted = jnp.all(_clear(tries, others.T, keepouts + task.goal.keepout), axis=0)
+    return tries[:, jnp.argmax(accepted)], jnp.any(accepted)
 
 
 def check_room(task: NavigationTask) -> None:
@@ -216,9 +215,18 @@ def _yaws(task: NavigationTask, key: jax.Array) -> jax.Array:
 
 
 def _draw(key: jax.Array, area: Area | jax.Array, number: int) -> jax.Array:
-    """Positions [number, 2], uniform in an area."""
-    bounds = jnp.asarray(area)
-    return jax.random.uniform(key, (number, 2), minval=bounds[:2], maxval=bounds[2:])
+    """Positions [2, number], uniform in an area."""
+    low, high = jnp.asarray(area).reshape(2, 2, 1)
+    return jax.random.uniform(key, (2, number), minval=low, maxval=high)
+
+
+def _clear(tries: jax.Array, others: jax.Array, reach: jax.Array) -> jax.Array:
+    """Which tries [2, T] keep away by reach [K] from others [2, K]: [K, T] boolean.
+
+    With the tries last, thousands of layouts draw three times as fast on a CPU.
+    """
+    x, y = tries[:, None] - others[:, :, None]
+    return x**2 + y**2 >= reach[:, None] ** 2
 
 
 class _Search(NamedTuple):
@@ -228,7 +236,7 @@ class _Search(NamedTuple):
       placed: [] how many items have their place.
       tries: [] draws made for the next one.
       restarts: [] times that the whole layout was given up.
-      positions: [I, 2] of all items, of which the first `placed` count [m].
+      positions: [2, I] x and y of all items, of which the first `placed` count [m].
       key: for further draws.
     """
 
@@ -254,16 +262,16 @@ def _place(items: list[_Item], key: jax.Array) -> tuple[jax.Array, jax.Array]:
         i = state.placed
         key, draw_key = jax.random.split(state.key)
         tries = _draw(draw_key, areas[i], _TRIES_AT_ONCE)
-        apart = jnp.linalg.norm(tries[:, None] - state.positions, axis=-1)
-        clear = jnp.all((apart >= keepouts + keepouts[i]) | (index >= i), axis=1)
+        clear_of = _clear(tries, state.positions, keepouts + keepouts[i])
+        clear = jnp.all(clear_of | (index >= i)[:, None], axis=0)
         found = jnp.any(clear)
         given_up = ~found & (state.tries + _TRIES_AT_ONCE >= _TRIES)
-        chosen = jnp.where((index == i)[:, None] & found, tries[jnp.argmax(clear)], state.positions)
+        chosen = tries[:, jnp.argmax(clear), None]
         return _Search(
             placed=jnp.where(given_up, fixed_count, i + found),
             tries=jnp.where(found | given_up, 0, state.tries + _TRIES_AT_ONCE),
             restarts=state.restarts + given_up,
-            positions=chosen,
+            positions=jnp.where((index == i) & found, chosen, state.positions),
             key=key,
         )
 
@@ -274,8 +282,8 @@ def _place(items: list[_Item], key: jax.Array) -> tuple[jax.Array, jax.Array]:
         placed=jnp.int32(fixed_count),
         tries=jnp.int32(0),
         restarts=jnp.int32(0),
-        positions=jnp.array([item.place or (0.0, 0.0) for item in items]),
+        positions=jnp.array([item.place or (0.0, 0.0) for item in items]).T,
         key=key,
     )
     end = jax.lax.while_loop(unfinished, search, start)
-    return end.positions, end.placed < len(items)
+    return end.positions.T, end.placed < len(items)

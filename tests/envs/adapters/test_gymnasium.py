@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -185,6 +186,8 @@ def test_bad_actions_are_refused_by_name(form: type) -> None:
     good = env.action_space.sample()
     with pytest.raises(ValueError, match=r"ProbeEnv: action has shape \(5,\), expected"):
         env.step(np.zeros(5, np.float32))
+    with pytest.raises(ValueError, match="ProbeEnv: action is not an array of numbers"):
+        env.step("forwards")
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="ProbeEnv: action is NaN or infinite"):
             env.step(good * 0 + bad)
@@ -218,6 +221,8 @@ def test_flags_of_the_environment_raise(form: type) -> None:
 def test_misuse(form: type, known: str) -> None:
     with pytest.raises(ConfigError, match=r"env: unknown name 'ActionProb'.*'ActionProbe'"):
         form("ActionProb")
+    with pytest.raises(ConfigError, match="env: got 3, allowed is a name or a SafetyEnv"):
+        form(3)
     with pytest.raises(ConfigError, match="option of ActionProbe: unknown name 'gravity'"):
         form(known, gravity=1.0)
     with pytest.raises(ConfigError, match="ProbeEnv: options go with a name, got episode_length"):
@@ -231,9 +236,12 @@ def test_misuse(form: type, known: str) -> None:
 
 
 @pytest.mark.parametrize("form", BATCHES)
-def test_a_batch_has_at_least_one_environment(form: type) -> None:
-    with pytest.raises(ConfigError, match="num_envs: got 0, allowed is an integer >= 1"):
-        form(ProbeEnv(), 0)
+@pytest.mark.parametrize("num_envs", [0, 1.5, "3"])
+def test_a_batch_has_at_least_one_environment(form: type, num_envs: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=f"num_envs: got {num_envs!r}, allowed is an integer >= 1"
+    ):
+        form(ProbeEnv(), num_envs)
 
 
 def test_the_environments_do_without_gymnasium() -> None:
