@@ -245,8 +245,9 @@ def test_one_setting_of_scaling(monkeypatch):
 
 
 # Processes of their own do not know the tests' names; agents as small as flags can make them.
-FLAGS = ("--env", f"tests.probes:{PROBE}", "--num-envs", "4", "--epoch-steps", "8")
-FLAGS += ("--warmup-steps", "16", "--batch-size", "8", "--replay-capacity", "64")
+FLAGS = ("--env", f"tests.probes:{PROBE}", "--algorithm", "sac", "--num-envs", "4")
+FLAGS += ("--epoch-steps", "8", "--warmup-steps", "16", "--batch-size", "8")
+FLAGS += ("--replay-capacity", "64")
 FLAGS += ("--critic-width", "8", "--actor-width", "8", "--eval-episodes", "1")
 
 
