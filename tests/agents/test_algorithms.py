@@ -186,32 +186,6 @@ def test_targets_move_at_every_second_update_only():
     )
 
 
-@pytest.fixture(scope="module")
-def two_members():
-    """Two agents, a batch, a key, and their update by one vmapped program."""
-    algorithm, hyper = make(), HYPER.as_arrays()
-    states = jax.jit(jax.vmap(lambda key: algorithm.init(key, hyper)))(
-        jax.random.split(jax.random.key(0))
-    )
-    batch, key = draw_batch(jax.random.key(1), Probe(1.0, cost=1.0), size=8), jax.random.key(2)
-    mapped = jax.jit(jax.vmap(algorithm.update, in_axes=(0, None, None, None)))
-    return states, batch, key, mapped(states, batch, key, hyper)[0]
-
-
-@pytest.mark.parametrize(
-    "transform",
-    [jax.jit, pytest.param(lambda function: function, marks=pytest.mark.slow)],
-    ids=["jit", "plain"],
-)
-def test_a_member_of_a_population_is_updated_like_a_lone_agent(two_members, transform):
-    states, batch, key, mapped = two_members
-    lone, member = (jax.tree.map(lambda x: x[1], tree) for tree in (states, mapped))
-    updated, _ = transform(make().update)(lone, batch, key, HYPER.as_arrays())
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), updated, member
-    )
-
-
 def test_actor_and_multiplier_learn_from_the_critics_just_updated():
     """The order of one update, by Adam's first moments: 0.1 of the gradient after one step."""
     algorithm, hyper = make(), HYPER.replace(critic_lr=1e-1).as_arrays()
