@@ -3,8 +3,22 @@
 import os
 import pathlib
 
+import pytest
+
 # Before jax is imported. Compiles dominate the suite; a cold run passes too, only slower.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+@pytest.fixture
+def algd(capsys):
+    """Runs a command and returns (exit code, standard output, standard error)."""
+    from algd_jax import cli
+
+    def call(*argv):
+        code = cli.main([str(argument) for argument in argv])
+        return code, *capsys.readouterr()
+
+    return call

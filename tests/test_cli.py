@@ -39,17 +39,6 @@ def run_dir(tmp_path_factory, probes):  # noqa: F811
     return folder
 
 
-@pytest.fixture
-def algd(capsys):
-    """Runs a command and returns (exit code, standard output, standard error)."""
-
-    def call(*argv):
-        code = cli.main([str(argument) for argument in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
 def test_without_arguments_algd_says_what_can_be_done(algd):
     code, out, err = algd()
     assert (code, err) == (0, "")

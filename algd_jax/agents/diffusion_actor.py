@@ -198,8 +198,12 @@ class DiffusionActor:
 
 
 def _row(table: jax.Array, k: jax.Array) -> jax.Array:
-    """Row k of a small table [K, …] as a product, whose derivative is one too and not a scatter."""
-    return jax.nn.one_hot(k, table.shape[0], dtype=table.dtype) @ table
+    """Row k of a small table [K, …] as a product, whose derivative is one too and not a scatter.
+
+    In full precision, whatever the device's default for products: a look-up must not round.
+    """
+    chosen = jax.nn.one_hot(k, table.shape[0], dtype=table.dtype)
+    return jnp.matmul(chosen, table, precision=jax.lax.Precision.HIGHEST)
 
 
 def make_diffusion_actor(

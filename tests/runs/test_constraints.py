@@ -21,15 +21,6 @@ PROBE = ["--env", "PartsProbe", *TINY_FLAGS, "--constraints", "cost_low", "cost_
 SHORT = ["--env-steps", str(WARMUP + EPOCH)]
 
 
-@pytest.fixture
-def algd(capsys):
-    def call(*argv):
-        code = cli.main([str(argument) for argument in argv])
-        return code, *capsys.readouterr()
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory, probes):
     """A finished run within both limits."""

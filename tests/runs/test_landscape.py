@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algd_jax import cli
 from algd_jax.agents.landscape import energies, pressure_of
 from algd_jax.errors import ConfigError
 from algd_jax.runs import landscape
@@ -38,15 +37,6 @@ def run_dir(tmp_path_factory, probes):
 @pytest.fixture(scope="module")
 def found(run_dir):
     return explore(run_dir, SMALL)
-
-
-@pytest.fixture
-def algd(capsys):
-    def call(*argv):
-        code = cli.main([str(argument) for argument in argv])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_survey_covers_the_box_with_finite_heights(found):
