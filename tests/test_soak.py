@@ -1,0 +1,74 @@
+"""The long run's watch: what it counts, and which growth it does not let pass."""
+
+import csv
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments import soak
+from experiments.soak import Sample, Watch, summarize
+from tests.probes import ActionProbe
+from tests.runs.support import probes, tiny_config  # noqa: F401
+
+STEADY = [Sample(float(20 * i), i + 1, 500.0, 30, 40, 100) for i in range(100)]
+
+
+def changed(index, **values):
+    """Steady samples, but for those from ``index`` on."""
+    return [s._replace(**values) if i >= index else s for i, s in enumerate(STEADY)]
+
+
+def test_steady_run_passes_and_leaves_out_its_warm_up():
+    summary = summarize([s._replace(memory=9.0, threads=1) for s in STEADY[:5]] + STEADY[5:])
+    assert summary["passed"]
+    assert summary["growth"]["memory"]["per_cent"] == 0
+    assert summary["recompilations"] == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "name"),
+    [
+        (changed(60, memory=511.0), "memory"),
+        (changed(60, files=31), "files"),
+        (changed(60, threads=41), "threads"),
+        (changed(1, compilations=101), "compilations"),
+    ],
+)
+def test_growth_fails_where_it_is(samples, name):
+    verdict = summarize(samples)["verdict"]
+    assert [failed for failed, passed in verdict.items() if not passed] == [name]
+
+
+def test_too_short_a_run_has_no_verdict():
+    with pytest.raises(ValueError, match="got 2 samples behind the warm-up, needed are 4"):
+        summarize(STEADY[:3])
+
+
+def test_watch_samples_at_its_interval_and_stops_when_the_time_is_up():
+    seconds = itertools.count()  # One per call: each epoch takes a second.
+    watch = Watch(10, 3, lambda sample: None, clock=lambda: next(seconds))
+    assert [watch() for _ in range(12)] == [False] * 11 + [True]
+    assert [sample.seconds for sample in watch.samples] == [0, 3, 6, 9, 10]
+
+
+def test_watch_counts_compilations():
+    watch = Watch(1e9, 0, lambda sample: None)
+    watch()
+    watch()
+    jax.jit(lambda x: 3 * x + jnp.float32(0.123))(jnp.ones(7))
+    watch()
+    first, second = watch.samples
+    assert second.compilations > first.compilations
+
+
+def test_short_soak_of_a_probe_compiles_nothing_after_its_first_epoch(tmp_path):
+    config = tiny_config(ActionProbe.__name__, env_steps=10**6, checkpoint_epochs=1)
+    summary = soak.run(config, 2.0, 0.1, tmp_path, ["soak"])
+    assert summary["recompilations"] == 0
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
+    assert len(rows) == summary["samples"]
+    assert (tmp_path / "soak.png").stat().st_size > 0
