@@ -9,6 +9,20 @@ from algd_jax.envs.base import EnvSpec, SafetyEnv, State
 __all__ = ["EpisodeWrapper"]
 
 
+@jax.custom_batching.custom_vmap
+def _any(flags: jax.Array) -> jax.Array:
+    """Whether any flag is set, of those of all members under ``vmap`` too.
+
+    So the answer has no batch axis, and a ``lax.cond`` on it remains one branch or the other.
+    """
+    return jnp.any(flags)
+
+
+@_any.def_vmap
+def _any_of_all(axis_size: int, batched: list[bool], flags: jax.Array) -> tuple[jax.Array, bool]:
+    return _any(flags), False
+
+
 class EpisodeWrapper(Wrapper):
     """A batch of N environments with time limit, and a new episode after every ended one.
 
@@ -101,7 +115,7 @@ class EpisodeWrapper(Wrapper):
             }
         after = after.replace(done=done, info=info)
         # Episodes of one batch end together as a rule, so the reset is skipped on most steps.
-        return jax.lax.cond(jnp.any(done > 0), self._reset_done, lambda state: state, after)
+        return jax.lax.cond(_any(done > 0), self._reset_done, lambda state: state, after)
 
     def _reset_done(self, state: State) -> State:
         """Puts a new episode in the place of every ended one, keeping reward, done and sums."""

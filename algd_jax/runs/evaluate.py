@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
-from algd_jax.training.evaluation import Episodes, evaluate
+from algd_jax.training.evaluation import Episodes, evaluate_agent
 from algd_jax.types import TOTAL_COST
 
 _LOGGER = logging.getLogger(__name__)
@@ -117,15 +118,7 @@ class Summary(NamedTuple):
 def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
     """The function a run evaluates with: a jitted ``Evaluate``."""
 
-    @jax.jit
-    def evaluate_agent(agent: AgentState, key: jax.Array, hyper: Hyper) -> Episodes:
-        def policy(obs: jax.Array) -> jax.Array:
-            return trainer.algorithm.act_deterministic(agent, obs, hyper)
-
-        config = trainer.config
-        return evaluate(trainer.env, policy, key, config.loop.eval_episodes, config.limited_parts)
-
-    return evaluate_agent
+    return jax.jit(partial(evaluate_agent, trainer))
 
 
 def run_episodes(

@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from algd_jax.agents.update import AgentState
+from algd_jax.config import Hyper
 from algd_jax.envs import SafetyEnv
+from algd_jax.training.epoch import Trainer
 from algd_jax.types import TOTAL_COST
 
 Policy = Callable[[jax.Array], jax.Array]
@@ -75,3 +78,13 @@ def evaluate(
     """n independent episodes side by side; leaves [n]."""
     keys = jax.random.split(key, episodes)
     return jax.vmap(lambda episode_key: run_episode(env, policy, episode_key, parts))(keys)
+
+
+def evaluate_agent(trainer: Trainer, agent: AgentState, key: jax.Array, hyper: Hyper) -> Episodes:
+    """``eval_episodes`` episodes of a trainer's deterministic policy; leaves [n]."""
+
+    def policy(obs: jax.Array) -> jax.Array:
+        return trainer.algorithm.act_deterministic(agent, obs, hyper)
+
+    config = trainer.config
+    return evaluate(trainer.env, policy, key, config.loop.eval_episodes, config.limited_parts)

@@ -90,6 +90,66 @@ def test_only_ended_environments_are_reset() -> None:
     assert float(after.obs[1, 0]) == float(count[1]) + 1
 
 
+def aged(wrapped: envs.EpisodeWrapper, seed: int, ages: list[float]) -> State:
+    """A batch whose environments are that many steps into their episodes."""
+    state = wrapped.reset(jax.random.split(jax.random.key(seed), len(ages)))
+    return state.replace(pipeline_state=(state.pipeline_state[0], jnp.array(ages)))
+
+
+@pytest.mark.parametrize("batch_axes", [1, 2])
+def test_members_of_a_population_skip_the_reset_unless_one_has_ended(batch_axes: int) -> None:
+    resets = []
+
+    class ResetCountingEnv(CountingEnv):
+        def reset(self, rng: jax.Array) -> State:
+            jax.debug.callback(lambda: resets.append(1))
+            return super().reset(rng)
+
+    wrapped = envs.EpisodeWrapper(ResetCountingEnv(end=4, episode_length=100))
+    members = [aged(wrapped, 0, [1.0, 0.0]), aged(wrapped, 1, [0.0, 0.0])]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    step, alone = wrapped.step, jax.jit(wrapped.step)
+    for _ in range(batch_axes):
+        step = jax.vmap(step, in_axes=(0, None))  # An argument without the axis of members.
+    for _ in range(batch_axes - 1):
+        together = jax.tree.map(lambda leaf: leaf[None], together)
+    step, actions = jax.jit(step), jnp.zeros((2, 1))
+    counts = []
+    for _ in range(6):
+        resets.clear()
+        together = step(together, actions)
+        jax.block_until_ready(together)
+        jax.effects_barrier()
+        counts.append(len(resets))
+        members = [alone(state, actions) for state in members]
+        expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+        assert_same(
+            jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[batch_axes:]), together),
+            expected,
+        )
+        jax.effects_barrier()
+    assert counts == [0, 0, 1, 1, 0, 0], "the first ends in step 3, the others in step 4"
+
+
+def test_gradients_go_through_a_step() -> None:
+    wrapped = envs.EpisodeWrapper(CountingEnv(end=4, episode_length=100))
+    state = aged(wrapped, 0, [1.0, 3.0])
+
+    def total_reward(ages: jax.Array) -> jax.Array:
+        aged_state = state.replace(pipeline_state=(state.pipeline_state[0], ages))
+        return jnp.sum(wrapped.step(aged_state, jnp.zeros((2, 1))).reward)
+
+    gradient = jax.vmap(jax.grad(total_reward))(jnp.array([[1.0, 3.0], [0.0, 0.0]]))
+    np.testing.assert_array_equal(gradient, 1.0)
+
+
+def assert_same(actual: State, expected: State) -> None:
+    for left, right in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        is_key = jnp.issubdtype(left.dtype, jax.dtypes.prng_key)
+        plain = jax.random.key_data if is_key else np.asarray
+        np.testing.assert_array_equal(plain(left), plain(right))
+
+
 def test_info_of_the_caller_is_left_alone() -> None:
     wrapped = envs.EpisodeWrapper(CountingEnv(end=1, episode_length=1))
     state = wrapped.reset(jax.random.split(jax.random.key(0), 2))

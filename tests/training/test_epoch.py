@@ -1,7 +1,6 @@
 """The loop on probe environments: what it stores, counts, learns and never recompiles."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,6 @@ from algd_jax.training.epoch import CHECKED, Trainer
 from algd_jax.training.health import describe
 from algd_jax.training.replay import sample
 from tests.probes import (
-    ActionProbe,
     BrokenProbe,
     DiscountedProbe,
     GoalProbe,
@@ -102,22 +100,6 @@ def test_no_compilation_after_the_first_epoch():
     assert train_epoch._cache_size() == 1
 
 
-def test_vmapped_members_equal_lone_runs():
-    """A population is the same epoch with a leading axis, over seeds and hyperparameters."""
-    trainer, hyper, _ = make(ActionProbe(), epoch_steps=16)
-    keys = jax.random.split(jax.random.key(3), 2)
-    hypers = jax.tree.map(lambda x: jnp.stack([x, x]), hyper).replace(rho=jnp.array([0.5, 2.0]))
-
-    def run(key, hyper):
-        state = trainer.warmup(trainer.init(key, hyper), hyper)
-        return trainer.train_epoch(state, hyper)[0].agent
-
-    together = jax.jit(jax.vmap(run))(keys, hypers)
-    for i in range(2):
-        take = partial(jax.tree.map, lambda x: x[i])  # noqa: B023
-        assert_trees_close(take(together), jax.jit(run)(keys[i], take(hypers)))
-
-
 @pytest.mark.parametrize(
     ("env", "flags", "terminated", "cost_terminated"),
     [
@@ -184,9 +166,3 @@ def test_a_flag_of_the_environment_is_bad():
 
 def pairs(obs, next_obs):
     return [tuple(row) for row in np.concatenate([obs, next_obs], axis=-1).tolist()]
-
-
-def assert_trees_close(actual, expected):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), actual, expected
-    )
