@@ -17,6 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import jax
+from jax.experimental import multihost_utils
+
 from algd_jax.training import storage
 from algd_jax.training.manifest import (
     DamageError,
@@ -80,6 +83,8 @@ class Writer:
     """Writes the checkpoints of one folder, one after the other, in the background.
 
     Where a write fails, nothing of it stays, the older checkpoints do, and it can be tried again.
+
+    A tree whose arrays span several processes is gathered by all of them and written by the first.
     """
 
     def __init__(self, folder: Path):
@@ -111,10 +116,20 @@ class Writer:
 
         Returns:
           Why the checkpoint before was not written, if it was not.
+
+        Raises:
+          CheckpointError: in other processes than the first, for a tree that they have alone.
         """
         failure = self.outcome()
         self._job = None  # Frees that copy before this one is made.
         arrays = storage.on_host(tree)
+        if not _is_first_process():
+            if not storage.spans_processes(tree):
+                raise CheckpointError(
+                    f"checkpoint {self.folder / str(step)} was not written: only process 0 writes, "
+                    f"and this is process {jax.process_index()} with a tree of its own"
+                )
+            return None
         self._job = lambda: _write(self.folder, step, arrays, notes or {}, keep)
         self.retry()
         return failure
@@ -142,7 +157,8 @@ class Writer:
     def close(self) -> None:
         """Wait, whatever comes out, and end the thread."""
         self._pool.shutdown()
-        _remove_leftovers(self.folder)
+        if _is_first_process():
+            _remove_leftovers(self.folder)
 
 
 def save(
@@ -152,7 +168,7 @@ def save(
     notes: dict[str, Any] | None = None,
     keep: Keep = newest(1),
 ) -> None:
-    """Write one checkpoint and wait for it; see :meth:`Writer.save`.
+    """Write one checkpoint and wait for it, in all processes; see :meth:`Writer.save`.
 
     Raises:
       CheckpointError: if it cannot be written.
@@ -160,8 +176,11 @@ def save(
     writer = Writer(folder)
     with contextlib.closing(writer):
         writer.save(step, tree, notes, keep)
-        if (error := writer.outcome()) is not None:
-            raise error
+        error = writer.outcome()
+    if storage.spans_processes(tree):
+        multihost_utils.sync_global_devices(f"checkpoint {step}")
+    if error is not None:
+        raise error
 
 
 def restore(folder: Path, like: Tree, step: int | None = None) -> Restored[Tree]:
@@ -218,6 +237,10 @@ def set_aside(folder: Path, steps: Collection[int]) -> None:
     """Rename damaged checkpoints, so that they count no longer; their files stay."""
     for step in steps:
         _replace(folder / str(step), folder / f"{step}{_DAMAGED}")
+
+
+def _is_first_process() -> bool:
+    return jax.process_index() == 0
 
 
 def _read(target: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:

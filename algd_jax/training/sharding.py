@@ -1,18 +1,38 @@
-"""On which devices a population lives: a mesh with one named axis.
+"""On which devices runs live: meshes with one named axis, and one large run on all of them.
 
-Members know nothing of each other, so devices never communicate. One device is a mesh of one.
+The members of a population know nothing of each other, so their devices never communicate. One
+large run shares out what has an axis of environments or of transitions; its agent is everywhere.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
+from jax.lax import with_sharding_constraint
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from algd_jax.agents.algorithms import Algorithm
+from algd_jax.agents.update import AgentState, UpdateMetrics
+from algd_jax.config import Hyper
+from algd_jax.envs import EpisodeWrapper
+from algd_jax.envs.base import State
+from algd_jax.errors import ConfigError
+from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
+from algd_jax.types import Transition
+
+Tree = TypeVar("Tree")
+
 MEMBER = "member"
-"""Name of the mesh axis over which the members of a population are spread."""
+"""Mesh axis over which the members of a population are spread."""
+
+DATA = "data"
+"""Mesh axis over which the environments and batches of one run are spread."""
 
 
 def member_mesh(devices: Sequence[jax.Device] | None = None, members: int | None = None) -> Mesh:
@@ -24,12 +44,129 @@ def member_mesh(devices: Sequence[jax.Device] | None = None, members: int | None
         5 of 8 devices. The state is not padded, so its shapes, and with them its checkpoints, are
         the same whatever the devices.
     """
-    chosen = list(jax.local_devices() if devices is None else devices)
+    chosen = _devices(devices)
     if members is not None:
         chosen = chosen[: max(n for n in range(1, len(chosen) + 1) if members % n == 0)]
-    return Mesh(np.array(chosen), (MEMBER,))
+    return Mesh(chosen, (MEMBER,))
 
 
 def member_sharding(mesh: Mesh) -> NamedSharding:
     """Where leaves [P, …] of a population lie; also those of keys and ``Hyper``."""
     return NamedSharding(mesh, PartitionSpec(MEMBER))
+
+
+def placed(tree: Any, sharding: NamedSharding) -> Any:
+    """The tree's shapes, to lie there: for compiling ahead and for ``checkpoint.restore``."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
+
+
+def host_members(tree: Tree) -> Tree:
+    """The members that this host's devices hold: leaves [P / hosts, …], all of them on one host.
+
+    No host sees the others' members without communication; this is what it can print.
+    """
+    leaf = jax.tree.leaves(tree)[0]
+    return multihost_utils.global_array_to_host_local_array(
+        tree, leaf.sharding.mesh, PartitionSpec(MEMBER)
+    )
+
+
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Devices for one large run; all local ones by default."""
+    return Mesh(_devices(devices), (DATA,))
+
+
+def sharded(trainer: Trainer, mesh: Mesh) -> ShardedTrainer:
+    """The same run on all devices of a :func:`data_mesh`.
+
+    Raises:
+      ConfigError: unless each device gets equally many environments and transitions of a batch.
+    """
+    devices, loop = mesh.shape[DATA], trainer.config.loop
+    for name in ("num_envs", "batch_size"):
+        size = getattr(loop, name)
+        if size % devices:
+            raise ConfigError(
+                f"{name}: got {size} for {devices} devices, allowed is a multiple of {devices}"
+            )
+    algorithm = _with_sharded_batches(trainer.algorithm, mesh)
+    return ShardedTrainer(trainer.env, algorithm, trainer.config, mesh)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardedTrainer(Trainer):
+    """A run whose environments, replay and batches are spread over devices; see :func:`sharded`.
+
+    Each environment is simulated, and its ring of replay kept, on one device. The agent is on all
+    of them; its gradients are summed over devices.
+
+    Attributes:
+      mesh: the devices.
+    """
+
+    mesh: Mesh
+
+    def init(self, key: jax.Array, hyper: Hyper) -> TrainState:
+        return self._in_place(super().init(key, hyper))
+
+    def warmup(self, state: TrainState, hyper: Hyper) -> TrainState:
+        return self._in_place(super().warmup(state, hyper))
+
+    def train_epoch(self, state: TrainState, hyper: Hyper) -> tuple[TrainState, EpochMetrics]:
+        state, metrics = super().train_epoch(state, hyper)
+        return self._in_place(state), metrics
+
+    def shardings(self, state: TrainState) -> TrainState:
+        """Where each leaf of a state (arrays or ``jax.ShapeDtypeStruct``) lies."""
+        spread, everywhere = (
+            NamedSharding(self.mesh, PartitionSpec(*axis)) for axis in ((DATA,), ())
+        )
+        whole = jax.tree.map(lambda _: everywhere, state)
+        return whole.replace(
+            env=jax.tree.map(lambda _: spread, state.env),
+            replay=jax.tree.map(lambda _: spread, state.replay).replace(filled=everywhere),
+        )
+
+    def _in_place(self, state: TrainState) -> TrainState:
+        return with_sharding_constraint(state, self.shardings(state))
+
+    @functools.cached_property
+    def _vector_env(self) -> EpisodeWrapper:
+        return _ShardedEpisodes(self.env, self.config.limited_parts, self.mesh)
+
+
+class _ShardedEpisodes(EpisodeWrapper):
+    """Each device simulates its share of the environments, without a word to the others."""
+
+    def __init__(self, env: Any, parts: tuple[str, ...], mesh: Mesh):
+        super().__init__(env, parts)
+        self._share = functools.partial(
+            jax.shard_map,
+            mesh=mesh,
+            in_specs=PartitionSpec(DATA),
+            out_specs=PartitionSpec(DATA),
+            check_vma=False,
+        )
+
+    def reset(self, rng: jax.Array) -> State:
+        return self._share(super().reset)(rng)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        return self._share(super().step)(state, action)
+
+
+def _with_sharded_batches(algorithm: Algorithm, mesh: Mesh) -> Algorithm:
+    rows = NamedSharding(mesh, PartitionSpec(DATA))
+
+    def update(
+        state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+    ) -> tuple[AgentState, UpdateMetrics]:
+        return algorithm.update(state, with_sharding_constraint(batch, rows), key, hyper)
+
+    return algorithm._replace(update=update)
+
+
+def _devices(devices: Sequence[jax.Device] | None) -> np.ndarray:
+    return np.array(jax.local_devices() if devices is None else devices)

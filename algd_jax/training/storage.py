@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 Tree = TypeVar("Tree")
 Arrays = dict[str, np.ndarray]
@@ -31,13 +32,23 @@ class Array(NamedTuple):
 
 
 def on_host(tree: Any) -> Arrays:
-    """The tree's arrays by name, as copies that stay when its buffers are donated."""
+    """The tree's arrays by name, as copies that stay when its buffers are donated.
+
+    Arrays that span several processes are gathered, so all of them must call this.
+    """
     leaves = _storable(tree)
-    hosted = jax.device_get({name: _plain(leaf) for name, leaf in leaves.items()})
+    hosted = {name: _gathered(_plain(leaf)) for name, leaf in leaves.items()}
+    hosted = jax.device_get(hosted)
     # On a CPU device the "transfer" is a view of the very buffer.
     return {
         name: np.array(hosted[name], copy=_is_on_cpu(leaf) or None) for name, leaf in leaves.items()
     }
+
+
+def spans_processes(tree: Any) -> bool:
+    """Whether other processes hold parts of its arrays."""
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    return not all(array.is_fully_addressable for array in arrays)
 
 
 def describe(tree: Any) -> dict[str, Array]:
@@ -53,7 +64,7 @@ def size(tree: Any) -> int:
 def write(folder: Path, arrays: Arrays) -> None:
     """Make ``folder`` of the arrays; a failure is an OSError, or a ValueError that tells of one."""
     pieces = {name: ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES) for name in arrays}
-    with _orbax() as checkpointer:
+    with _orbax(writers={0}) as checkpointer:
         checkpointer.save(
             folder.resolve(), args=ocp.args.PyTreeSave(arrays, save_args=pieces), force=True
         )
@@ -92,12 +103,17 @@ def _check_stored(name: str, stored: Any, want: jax.ShapeDtypeStruct) -> None:
         raise ValueError(f"{name} is stored as {stored.dtype}{list(stored.shape)}")
 
 
-def _orbax() -> ocp.Checkpointer:
+def _orbax(writers: set[int] | None = None) -> ocp.Checkpointer:
+    """One that waits for these processes; by default for all."""
     handlers = ocp.type_handlers.create_type_handler_registry(
         (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
         (jax.Array, ocp.type_handlers.ArrayHandler()),
     )
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=handlers))
+    processes = ocp.options.MultiprocessingOptions(active_processes=writers)
+    handler = ocp.PyTreeCheckpointHandler(
+        type_handler_registry=handlers, multiprocessing_options=processes
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=processes)
 
 
 def _storable(tree: Any) -> dict[str, Any]:
@@ -137,6 +153,10 @@ def _name(path: Any) -> str:
 
 def _plain(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _gathered(leaf: Any) -> Any:
+    return multihost_utils.process_allgather(leaf, tiled=True) if spans_processes(leaf) else leaf
 
 
 def _is_key(leaf: Any) -> bool:

@@ -18,6 +18,7 @@ from algd_jax.training.health import describe
 from algd_jax.training.population import Population, member, stack_hypers
 from algd_jax.training.sharding import MEMBER, member_mesh
 from tests.runs.support import (
+    assert_close_trees,
     assert_equal_trees,
     probes,  # noqa: F401
     tiny_config,
@@ -64,7 +65,7 @@ def check_members_are_lone_runs(trainer, stages=slice(None)):
     lone = Programs(trainer)
     for i, hyper in enumerate(HYPERS):
         alone = lone.stages(KEYS[i], EVALUATION_KEYS[i], hyper.as_arrays())
-        assert_trees_close(member(together, i)[stages], alone[stages])
+        assert_close_trees(member(together, i)[stages], alone[stages])
 
 
 def test_members_equal_lone_runs(trainer):
@@ -150,17 +151,3 @@ def test_stacked_hypers_are_arrays_of_members():
 def test_hypers_that_make_no_population_are_refused(hypers, message):
     with pytest.raises(ConfigError, match=message):
         stack_hypers(hypers)
-
-
-def assert_trees_close(actual, expected):
-    """To rounding."""
-    close = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
-    jax.tree.map(close, _plain(actual), _plain(expected))
-
-
-def _plain(tree):
-    def plain(leaf):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return jax.random.key_data(leaf) if is_key else leaf
-
-    return jax.tree.map(plain, tree)

@@ -3,20 +3,20 @@
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from algd_jax.runs.build import build
 from algd_jax.training import checkpoint
+from algd_jax.training.population import Population, stack_hypers
+from algd_jax.training.sharding import member_mesh, member_sharding, placed
 from tests.runs.support import (
     EPOCH,
     PROBES,
     WARMUP,
+    assert_close_trees,
     assert_equal_trees,
     probes,  # noqa: F401
     tiny_config,
@@ -25,45 +25,34 @@ from tests.runs.support import (
 MEMBERS = 4
 
 
-def on_devices(count: int):
-    """The sharding of the population's axis over ``count`` devices."""
-    return NamedSharding(Mesh(jax.devices()[:count], ("population",)), PartitionSpec("population"))
-
-
-def placed(like, sharding):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
-
-
 def check_population(folder: Path, devices: int, others: list[int]) -> None:
     """Train, save, restore onto the same and onto other devices, and train on."""
     config = tiny_config(env_steps=WARMUP + 2 * EPOCH)
-    trainer, hyper = build(config), config.hyper.as_arrays()
-    init = jax.vmap(trainer.init, in_axes=(0, None))
-    train_epoch = jax.jit(jax.vmap(trainer.train_epoch, in_axes=(0, None)))
-
-    def begin(keys):
-        return jax.vmap(lambda state: trainer.warmup(state, hyper))(init(keys, hyper))
-
+    trainer, hyper = build(config), stack_hypers([config.hyper] * MEMBERS)
     keys = jax.random.split(jax.random.key(5), MEMBERS)
-    state = jax.jit(begin)(jax.device_put(keys, on_devices(devices)))
-    state = jax.device_put(state, on_devices(devices))
-    checkpoint.save(folder, WARMUP, state)
-    like = jax.eval_shape(init, keys, hyper)
 
-    same = checkpoint.restore(folder, placed(like, on_devices(devices))).tree
+    def on_devices(count):
+        """A population on ``count`` devices, its sharding, and its jitted epoch."""
+        population = Population(trainer, member_mesh(jax.devices()[:count]))
+        train_epoch = jax.jit(population.train_epoch)
+        return population, member_sharding(population.mesh), train_epoch
+
+    population, sharding, train_epoch = on_devices(devices)
+    state = jax.jit(population.warmup)(jax.jit(population.init)(keys, hyper), hyper)
+    checkpoint.save(folder, WARMUP, state)
+    like = jax.eval_shape(population.init, keys, hyper)
+
+    same = checkpoint.restore(folder, placed(like, sharding)).tree
     assert_equal_trees(same, state)
     expected = train_epoch(state, hyper)
     assert_equal_trees(train_epoch(same, hyper), expected)
     for count in others:
-        moved = checkpoint.restore(folder, placed(like, on_devices(count))).tree
+        _, sharding, train_epoch = on_devices(count)
+        moved = checkpoint.restore(folder, placed(like, sharding)).tree
         for leaf in jax.tree.leaves(moved):
-            assert leaf.sharding.is_equivalent_to(on_devices(count), leaf.ndim)
+            assert leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
         assert_equal_trees(moved, state)
-        jax.tree.map(
-            partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5),
-            train_epoch(moved, hyper)[0].agent,
-            expected[0].agent,
-        )
+        assert_close_trees(train_epoch(moved, hyper), expected)
 
 
 def test_a_population_goes_on_bit_identical(tmp_path):
