@@ -238,9 +238,11 @@ def validate_sizes(sizes: AgentConfig | LoopConfig) -> None:
     for name, value in vars(sizes).items():
         if isinstance(value, bool | str):  # Names are checked where their tables are.
             continue
-        least = 0 if name in _MAY_BE_ZERO else 1
+        least, most = 0 if name in _MAY_BE_ZERO else 1, _LARGEST.get(name, _COUNTER_LIMIT)
         if not isinstance(value, int) or value < least:
             raise _out_of_range(name, value, f"an integer >= {least}")
+        if value > most:
+            raise _out_of_range(name, value, f"at most {most}")
 
 
 def validate_hyper(hyper: Hyper) -> None:
@@ -274,6 +276,8 @@ def _to_float32(value: object) -> np.ndarray:
 
 _COUNTER_LIMIT = 2**31 - 1
 _MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs", "keep_every"}
+# What would be traced for hours, long before memory could be asked for.
+_LARGEST = {"chain_steps": 10_000, "critic_layers": 100, "actor_layers": 100}
 
 _POSITIVE = ("a finite number > 0", lambda x: x > 0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)
@@ -335,9 +339,6 @@ def _validate_combinations(config: Config) -> None:
     if loop.batch_size > loop.replay_capacity:
         allowed = f"at most replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("batch_size", loop.batch_size, allowed)
-    if loop.replay_capacity > _COUNTER_LIMIT:
-        allowed = f"at most {_COUNTER_LIMIT} (rows are counted in 32 bits)"
-        raise _out_of_range("replay_capacity", loop.replay_capacity, allowed)
     if loop.num_envs > loop.replay_capacity // 2:
         allowed = f"at most half of replay_capacity = {loop.replay_capacity}"
         raise _out_of_range("num_envs", loop.num_envs, allowed)

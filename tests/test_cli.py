@@ -28,7 +28,6 @@ from tests.runs.support import (
 )
 
 PROBE = ["--env", "ActionProbe", *TINY_FLAGS]
-PARTS = ["--env", "PartsProbe", *TINY_FLAGS]
 
 
 @pytest.fixture(scope="module")
@@ -64,128 +63,6 @@ def test_train_help_explains_every_field_with_the_defaults_of_the_preset(algd):
     assert "--batch-size INT B, transitions per update. (default: 256)" in flat
     assert "--rho FLOAT ρ, penalty of the augmented Lagrangian. (default: 1.0)" in flat
     assert "(default: None)" not in flat.split("--run-dir", 1)[0]
-
-
-BAD_INPUT = [
-    # Commands and flags.
-    (
-        ["trian"],
-        "unknown command 'trian'; allowed: train, evaluate, landscape, envs, benchmark; "
-        "did you mean 'train'?",
-    ),
-    (["train", "--rhoo", "3"], "--rhoo: unknown flag; did you mean --rho?"),
-    (["train", "--colour", "red"], "--colour: unknown flag; see --help for all flags"),
-    (["train", "again"], "unexpected argument 'again'"),
-    (["train", "--batch-size"], "--batch-size: value is missing, allowed is an integer"),
-    (["train", "--batch-size", "1.5"], "--batch-size: got '1.5', allowed is an integer"),
-    (["train", "--rho=abc"], "--rho: got 'abc', allowed is a number"),
-    (["train", "--goal-terminates=3"], "--goal-terminates: got '3', allowed is the flag"),
-    # Names.
-    (["train", "--env", "PointButon1"], "env: unknown name 'PointButon1'"),
-    (["train", "--env", "nowhere:make"], "env: cannot import 'nowhere:make': No module named"),
-    (["train", "--env", "json:loads"], "env: cannot build 'json:loads': missing a required"),
-    (["train", "--algorithm", "aldg"], "algorithm: unknown name 'aldg'; allowed: algd"),
-    (
-        ["train", "--preset", "quik"],
-        "preset: unknown name 'quik'; allowed: paper, quick, throughput; did you mean 'quick'?",
-    ),
-    # Values.
-    (["train", "--num-envs", "0"], "num_envs: got 0, allowed is an integer >= 1"),
-    (["train", "--chain-steps", "-2"], "chain_steps: got -2, allowed is an integer >= 1"),
-    (["train", "--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
-    (["train", "--seed", str(10**20)], f"seed: got {10**20}, allowed is an integer in [0, 2**32)"),
-    (["train", "--env-steps", "3000000000"], "env_steps: got 3000000000, allowed is at most"),
-    (["train", "--env-steps", "10"], "env_steps: got 10, allowed is more than the"),
-    (["train", "--cost-limit", "-1"], "cost_limit: got -1.0, allowed is a finite number >= 0"),
-    (["train", "--cost-limit", "nan"], "cost_limit: got nan, allowed is a finite number >= 0"),
-    (["train", "--rho", "nan"], "rho: got nan, allowed is a finite number > 0"),
-    (
-        ["train", "--batch-size", "65", "--replay-capacity", "64"],
-        "batch_size: got 65, allowed is at most replay_capacity = 64",
-    ),
-    (
-        ["train", "--eval-episodes", "1000000000000"],
-        "eval_episodes: got 1000000000000, which does not fit in memory: the run needs",
-    ),
-    (
-        ["train", "--critic-width", "1000000"],
-        "critic_width: got 1000000, which does not fit in memory: the run needs",
-    ),
-    # Constraints.
-    (
-        ["train", *PARTS, "--constraints", "cost_lo"],
-        "constraints: unknown name 'cost_lo'; allowed: cost, cost_high, cost_low; did you mean "
-        "'cost_low'?",
-    ),
-    (
-        ["train", *PROBE, "--constraints", "cost_hazards"],
-        "constraints: unknown name 'cost_hazards'; allowed: cost",
-    ),
-    (["train", *PARTS, "--constraints"], "constraints: got none, allowed is at least one name"),
-    (
-        ["train", *PARTS, "--constraints", "cost_low", "cost_high"],
-        "cost_limit: got 2.0, allowed is 2 numbers, one each for cost_low, cost_high",
-    ),
-    (
-        ["train", *PARTS, "--constraints", "cost_low", "--cost-limit", "1", "2"],
-        "cost_limit: got (1.0, 2.0), allowed is one number, for cost_low",
-    ),
-    (
-        ["train", *PARTS, "--constraints", "cost_low", "cost_low", "--cost-limit", "1", "2"],
-        "constraints: got 'cost_low' twice, allowed is each name once",
-    ),
-    (
-        ["train", *PARTS, "--constraints", "cost_low", "cost_high", "--cost-limit", "1", "-2"],
-        "cost_limit: got -2.0, allowed is a finite number >= 0",
-    ),
-    (
-        ["train", *PARTS, "--constraints", "cost_low", "cost_high", "--cost-limit", "1", "inf"],
-        "cost_limit: got inf, allowed is a finite number >= 0",
-    ),
-    (
-        ["train", *PARTS, "--cost-limit", "1", "two", "--constraints", "cost_low"],
-        "--cost-limit: got 'two', allowed is a number",
-    ),
-    # Folders.
-    (["train", "--run-dir", "full/file/run"], "run_dir: full/file/run is below a file, allowed is"),
-    (["train", "--resume"], "--resume: value is missing, allowed is a path"),
-    (["train", "--run-dir", "full"], "run_dir: full is not empty, allowed is a new or empty"),
-    (["train", "--run-dir", "full/file"], "run_dir: full/file is a file, allowed is a new"),
-    (["train", "--resume", "none"], "run_dir: none is no run directory (it has no config.json)"),
-    (["train", "--resume", "full", "--rho", "2"], "--rho: unknown flag"),
-    (["evaluate"], "run_dir is missing"),
-    (["evaluate", "none"], "run_dir: none is no run directory (it has no config.json)"),
-    (["evaluate", "full"], "run_dir: full is no run directory (it has no config.json)"),
-    (["evaluate", "full", "--checkpoint", "x"], "--checkpoint: got 'x', allowed is best or last"),
-    (["evaluate", "full", "--episodes", "0"], "episodes: got 0, allowed is an integer >= 1"),
-    (["evaluate", "full", "--seed", str(10**20)], f"seed: got {10**20}, allowed is an integer in"),
-    (["evaluate", "full", "--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
-    (["envs", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
-    # Benchmarks.
-    (["benchmark", "updat"], "benchmark: unknown name 'updat'; allowed: ceilings, chain,"),
-    (["benchmark", "update", "--jsn"], "--jsn: unknown flag; did you mean --json?"),
-    (["benchmark", "update", "--json"], "--json: value is missing, allowed is a path"),
-    (["benchmark", "update", "--quick", "env"], "unexpected argument 'env'"),
-    (["benchmark", "update", "--json", "full/file"], "json: full/file exists, allowed is a new"),
-    (["benchmark", "--json", "full"], "json: full exists, allowed is a new file"),
-    (["benchmark", "--json", "no/file"], "json: no/file cannot be written (No such file or dir"),
-]
-
-
-@pytest.mark.parametrize(("argv", "message"), BAD_INPUT, ids=lambda value: str(value)[:40])
-def test_bad_input_is_one_line_and_writes_nothing(algd, tmp_path, monkeypatch, argv, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").write_text("precious")
-
-    code, out, err = algd(*argv)
-
-    assert code == 2
-    assert out == ""
-    assert err.startswith(f"algd: {message}")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    assert files(tmp_path) == {"full/file": b"precious"}
 
 
 def test_debug_shows_the_traceback(algd):
@@ -300,12 +177,6 @@ def test_evaluate_says_which_policy_and_whether_it_is_feasible(algd, run_dir):
     feasible = json.loads(figures)["feasible"]
     verdict = "feasible: mean cost <= 2;" if feasible else "NOT feasible: mean cost > 2;"
     assert any(line.startswith(verdict) for line in out.splitlines())
-
-
-def test_evaluate_needs_a_checkpoint(algd, run_dir, tmp_path):
-    (tmp_path / "config.json").write_bytes((run_dir / "config.json").read_bytes())
-    code, _, err = algd("evaluate", tmp_path)
-    assert (code, err) == (2, f"algd: run_dir: {tmp_path} has no checkpoint\n")
 
 
 WICKED = "import pathlib; pathlib.Path('executed').touch()"

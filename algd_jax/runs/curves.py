@@ -63,5 +63,6 @@ def save_curves(path: Path, records: list[Record], limits: dict[str, float], tit
 
 
 def _line(axes: Axes, records: list[Record], name: str, label: str, style: dict) -> None:
-    points = [(record["step"], record[name]) for record in records if record[name] is not None]
+    values = [(record["step"], record.get(name)) for record in records]
+    points = [(step, value) for step, value in values if value is not None]
     axes.plot(*zip(*points, strict=True) if points else ([], []), label=label, **style)

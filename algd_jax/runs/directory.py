@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import os
+import reprlib
 import types
 import typing
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ FORMAT_VERSION = 4
 """Of ``config.json``; raised when an old file can no longer be read."""
 
 _LARGEST_CONFIG = 2**20
+_LONGEST_SHOWN = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,19 +136,31 @@ class RunDirectory:
         return config
 
     def _read_record(self) -> dict[str, Any]:
+        try:
+            return self._checked_record()
+        except OSError as error:
+            raise ConfigError(f"run_dir: {self.path} cannot be read ({error.strerror})") from error
+
+    def _checked_record(self) -> dict[str, Any]:
         if not self.config_file.is_file():
             raise ConfigError(f"run_dir: {self.path} is no run directory (it has no config.json)")
         self._check_links()
+        self._check_kinds()
         if self.config_file.stat().st_size > _LARGEST_CONFIG:
-            raise ConfigError(f"{self.config_file}: larger than any configuration")
+            raise ConfigError(f"{self.config_file}: larger than {_LARGEST_CONFIG} bytes")
         try:
             record = json.loads(self.config_file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self.config_file}: not valid JSON: {error}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{self.config_file}: nested too deeply") from error
+        except ValueError as error:
+            raise ConfigError(f"{self.config_file}: holds a number of too many digits") from error
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ConfigError(
-                f"{self.config_file}: format_version: got {version!r}, allowed is {FORMAT_VERSION}"
+                f"{self.config_file}: format_version: got {_shown(version)}, "
+                f"allowed is {FORMAT_VERSION}"
             )
         for name, kind in (("config", dict), ("resumed", list)):
             if not isinstance(record.get(name), kind):
@@ -153,14 +169,25 @@ class RunDirectory:
 
     def _check_links(self) -> None:
         """Raise :class:`ConfigError` if a link leads out of the folder: a run writes here."""
-        home, checkpoints = self.path.resolve(), self.path / "checkpoints"
-        inside = [*self.path.iterdir(), *(checkpoints.iterdir() if checkpoints.is_dir() else ())]
-        for path in inside:
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+        home = self.path.resolve()
+        deeper = map(self.path.glob, ("checkpoints/*", "checkpoints/*/*", "tensorboard/*"))
+        for path in itertools.chain(self.path.iterdir(), *deeper):  # No folder before its own link.
+            # Not Path.resolve, which fails where links go round in circles.
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
                 raise ConfigError(
                     f"run_dir: {path} leads out of the run directory; allowed is a link to a "
                     "whole run directory"
                 )
+
+    def _check_kinds(self) -> None:
+        """Raise :class:`ConfigError` where a file of a run is something else, or a folder."""
+        for path in (self.metrics_file, self.evaluation_file, self.curves_file, self.log_file):
+            if path.exists() and not path.is_file():
+                raise ConfigError(f"run_dir: {path} is no file")
+        checkpoints = self.path / "checkpoints"
+        for path in (self.tensorboard, checkpoints, self.state, self.last, self.best):
+            if path.exists() and not path.is_dir():
+                raise ConfigError(f"run_dir: {path} is no folder")
 
 
 def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
@@ -179,7 +206,7 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
         ("missing", [name for name in fields if name not in values]),
     ):
         if names:
-            raise ConfigError(f"{source}: {problem} field {names[0]!r} in {kind.__name__}")
+            raise ConfigError(f"{source}: {problem} field {_shown(names[0])} in {kind.__name__}")
 
     def convert(name):
         value, wanted = values[name], hints[name]
@@ -191,7 +218,7 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
             allowed = "printable text"
         except TypeError:
             allowed = wanted.__name__ if isinstance(wanted, type) else wanted
-        raise ConfigError(f"{source}: {name}: got {value!r}, allowed is {allowed}")
+        raise ConfigError(f"{source}: {name}: got {_shown(value)}, allowed is {allowed}")
 
     return kind(**{name: convert(name) for name in fields})
 
@@ -205,8 +232,16 @@ def _from_json(value: Any, wanted: Any) -> Any:
             item_kind, _ = typing.get_args(kind)
             return tuple(_from_json(item, item_kind) for item in value)
         if type(value) is kind or (kind is float and type(value) is int):
-            return kind(value)
+            with contextlib.suppress(OverflowError):  # Of an integer that is no float.
+                return kind(value)
     raise TypeError
+
+
+def _shown(value: Any) -> str:
+    """As ``repr``, but short and without recursion, whatever a file holds."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = short.maxother = _LONGEST_SHOWN
+    return short.repr(value)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,6 +16,7 @@ from algd_jax.config import Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Episodes, evaluate_agent
@@ -243,6 +244,7 @@ def evaluate_run(
     config = directory.read_config(env)
     choose_checkpoint(directory, which)  # Fails before anything slow.
     trainer = build(config)
+    check_evaluation_memory(trainer)
     return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)
 
 

@@ -20,6 +20,7 @@ from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, load_agent
 from algd_jax.runs.landscape_pictures import Picture, save_html, save_png
+from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Policy
 from algd_jax.types import Scalar
@@ -118,6 +119,7 @@ def explore(
     config = directory.read_config(env)
     which = choose_checkpoint(directory, which)
     trainer = build(config)
+    check_evaluation_memory(trainer)
     seed = config.seed if view.seed is None else view.seed
     action_key, direction_key = jax.random.split(stream_key(seed, Stream.LANDSCAPE))
     directions, labels = choose_directions(
@@ -195,15 +197,20 @@ def choose_directions(
 def read_state(path: Path, obs_size: int) -> jax.Array:
     """One finite observation [O] from a .npy file."""
     try:
-        state = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Mapped, because a header may claim any size.
+        state = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise ConfigError(f"state: {path} is no readable .npy file") from error
     if not isinstance(state, np.ndarray) or state.shape != (obs_size,):
         shape = getattr(state, "shape", "an archive")
         raise ConfigError(f"state: {path} has shape {shape}, allowed is ({obs_size},)")
-    if not (np.issubdtype(state.dtype, np.number) and np.isfinite(state).all()):
+    if not np.can_cast(state.dtype, np.float64, "same_kind") or state.dtype == bool:
         raise ConfigError(f"state: {path} holds something else than finite numbers")
-    return jnp.asarray(state, jnp.float32)
+    with np.errstate(over="ignore"):
+        obs = state.astype(np.float32)
+    if not np.isfinite(obs).all():
+        raise ConfigError(f"state: {path} holds something else than finite numbers")
+    return jnp.asarray(obs)
 
 
 def state_of_episode(trainer: Trainer, agent: AgentState, seed: int, step: int) -> jax.Array:
@@ -287,8 +294,9 @@ def _check(view: View) -> None:
     check_seed(view.seed)
     if view.state is not None and view.step is not None:
         raise ConfigError("state: got a file beside --step, allowed is one of them")
-    for name, value, least in (("points", view.points, 2), ("actions", view.actions, 1)):
-        if value < least:
-            raise ConfigError(f"{name}: got {value}, allowed is an integer >= {least}")
+    bounds = (("points", view.points, 2, 1_000), ("actions", view.actions, 1, 100_000))
+    for name, value, least, most in bounds:
+        if not least <= value <= most:
+            raise ConfigError(f"{name}: got {value}, allowed is an integer from {least} to {most}")
     if not 0 < view.reach < float("inf"):
         raise ConfigError(f"reach: got {view.reach}, allowed is a finite number > 0")

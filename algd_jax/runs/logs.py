@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ from algd_jax.types import TOTAL_COST
 
 Record = dict[str, Any]
 """One epoch: numbers by name; None where there is nothing to report. Always has ``step``."""
+
+
+_LARGEST_LOG = 2**30
 
 
 def log_name(quantity: str, cost: str) -> str:
@@ -92,6 +96,8 @@ def read_records(metrics_file: Path) -> list[Record]:
     """
     if not metrics_file.exists():
         return []
+    if metrics_file.stat().st_size > _LARGEST_LOG:
+        raise ConfigError(f"{metrics_file}: larger than {_LARGEST_LOG} bytes")
     lines = metrics_file.read_text(encoding="utf-8", errors="replace").split("\n")
     records = [_parse(line) for line in lines[:-1]]  # Nothing follows the last line's end.
     if records and records[-1] is None:
@@ -108,12 +114,15 @@ def _parse(line: str) -> Record | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    is_epoch = isinstance(record, dict) and type(record.get("step")) is int
-    return record if is_epoch and all(map(_is_loggable, record.values())) else None
+    if not isinstance(record, dict) or not all(map(_is_loggable, record.values())):
+        return None
+    step = record.get("step")
+    return record if type(step) is int and step >= 0 else None
 
 
 def _is_loggable(value: Any) -> bool:
-    return value is None or isinstance(value, int | float)
+    """Whether it is None or a number that a float can hold; NaN and infinity are no JSON."""
+    return value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)
 
 
 def _framed(event: Event) -> bytes:

@@ -9,7 +9,10 @@ import psutil
 
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
-from algd_jax.training.memory import Memory
+from algd_jax.training.epoch import Trainer
+from algd_jax.training.memory import Memory, required_memory
+
+_EVALUATED = ("critic_width", "actor_width", "eval_episodes")
 
 
 def available_memory(device: jax.Device) -> int:
@@ -37,6 +40,14 @@ def check_memory(required: Memory, available: int, config: Config) -> None:
         f"{_gib(required.total)} ({_gib(required.parts[name])} of it for this, "
         f"{_gib(required.allowance)} a fixed allowance), {_gib(available)} is available"
     )
+
+
+def check_evaluation_memory(trainer: Trainer) -> None:
+    """:func:`check_memory` of an agent and the episodes of its evaluation, on this machine."""
+    run = required_memory(trainer, trainer.config.hyper.as_arrays())
+    parts = {name: run.parts[name] for name in _EVALUATED}
+    available = available_memory(jax.devices()[0])
+    check_memory(Memory(parts, run.allowance), available, trainer.config)
 
 
 def _gib(count: int) -> str:

@@ -175,7 +175,7 @@ class _Run:
         with self.writing(self.directory.metrics_file):
             self.logger = Logger(self.directory.metrics_file, self.directory.tensorboard, step)
         if self.logger.records:
-            self.start_time -= self.logger.records[-1]["wall_time"]
+            self.start_time -= self.logger.records[-1].get("wall_time") or 0.0
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ from algd_jax.runs.landscape_pictures import (
 )
 from algd_jax.runs.run import train
 from tests.probes import TerminatingProbe
-from tests.runs.support import EPOCH, WARMUP, files, tiny_config
+from tests.runs.support import EPOCH, WARMUP, tiny_config
 
 SMALL = View(points=9, actions=16, step=3)
 
@@ -151,42 +151,6 @@ def test_a_state_from_a_file(algd, run_dir, tmp_path):
     assert str(run_dir / "landscape" / "landscape.png") in out
     figures = json.loads((run_dir / "landscape" / "landscape.json").read_text())
     assert figures["state"] == {"file": str(tmp_path / "state.npy")}
-
-
-BAD_INPUT = [
-    (["--step", "8"], "step: got 8, allowed is an integer from 0 to 7"),
-    (["--step", "-1"], "step: got -1, allowed is an integer from 0 to 7"),
-    (["--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
-    (["--directions", "0,2"], "directions: got '0,2', allowed is a pair of different action"),
-    (["--directions", "1,1"], "directions: got '1,1', allowed is a pair of different action"),
-    (["--directions", "up"], "directions: got 'up', allowed is a pair of different action"),
-    (["--points", "1"], "points: got 1, allowed is an integer >= 2"),
-    (["--actions", "0"], "actions: got 0, allowed is an integer >= 1"),
-    (["--reach", "nan"], "reach: got nan, allowed is a finite number > 0"),
-    (["--state", "none.npy"], "state: none.npy is no readable .npy file"),
-    (["--state", "text"], "state: text is no readable .npy file"),
-    (["--state", "wrong.npy"], "state: wrong.npy has shape (3,), allowed is (2,)"),
-    (["--state", "nan.npy"], "state: nan.npy holds something else than finite numbers"),
-    (["--state", "x.npy", "--step", "1"], "state: got a file beside --step, allowed is one of"),
-    (["--out", "text/x"], "out: text/x cannot be written"),
-]
-
-
-@pytest.mark.parametrize(("argv", "message"), BAD_INPUT, ids=lambda value: str(value)[:40])
-def test_bad_input_is_one_line_and_writes_nothing(
-    algd, run_dir, tmp_path, monkeypatch, argv, message
-):
-    monkeypatch.chdir(tmp_path)
-    np.save("wrong.npy", np.zeros(3))
-    np.save("nan.npy", np.array([0.0, np.nan]))
-    (tmp_path / "text").write_text("no array")
-    before = files(tmp_path)
-    small = [] if {"--points", "--actions"} & set(argv) else ["--points", 9, "--actions", 16]
-    code, out, err = algd("landscape", run_dir, *small, *argv)
-    assert (code, out) == (2, "")
-    assert err.startswith(f"algd: {message}")
-    assert err.count("\n") == 1
-    assert files(tmp_path) == before
 
 
 def test_no_run_and_no_plotly_are_one_line(algd, run_dir, tmp_path, monkeypatch):
