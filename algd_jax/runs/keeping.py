@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from algd_jax.agents.update import AgentState
 from algd_jax.config import Config, LoopConfig
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.logs import Record, is_feasible
+from algd_jax.runs.logs import Record, is_feasible, is_number
 from algd_jax.training import checkpoint
 from algd_jax.training.checkpoint import CheckpointError, Entry, Writer, newest
 from algd_jax.training.epoch import TrainState
@@ -159,9 +159,13 @@ def retained(entries: Sequence[Entry], loop: LoopConfig) -> set[int]:
     kept = set(newest(loop.keep_last)(entries))
     for entry in entries:
         epoch = entry.notes.get("epoch")
-        if epoch and loop.keep_every and epoch % loop.keep_every == 0:
+        if is_number(epoch) and epoch and loop.keep_every and epoch % loop.keep_every == 0:
             kept.add(entry.step)
-    feasible = [entry for entry in entries if entry.notes.get("feasible")]
+    feasible = [
+        entry
+        for entry in entries
+        if entry.notes.get("feasible") and is_number(entry.notes.get("eval_return"))
+    ]
     if feasible and loop.keep_best:
         kept.add(max(feasible, key=lambda entry: entry.notes["eval_return"]).step)
     return kept
@@ -171,6 +175,7 @@ def read_best(directory: RunDirectory) -> Best | None:
     """The best feasible policy of a run so far."""
     try:
         notes = checkpoint.read_notes(directory.best)
-        return Best(**{name: notes[name] for name in Best._fields})
-    except (CheckpointError, KeyError):  # There is none, or none that can be read.
+    except CheckpointError:  # There is none, or none that can be read.
         return None
+    noted: dict[str, Any] = {name: notes.get(name) for name in Best._fields}
+    return Best(**noted) if all(map(is_number, noted.values())) else None

@@ -42,6 +42,11 @@ def is_feasible(record: Record, limits: Mapping[str, float]) -> bool:
     return all(record[log_name("eval_cost", cost)] <= limit for cost, limit in limits.items())
 
 
+def is_number(value: Any) -> bool:
+    """Whether what was read from JSON is a number that a float can hold, not NaN or infinity."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
 class Logger:
     """Appends epochs to ``metrics.jsonl`` and to TensorBoard.
 
@@ -121,8 +126,7 @@ def _parse(line: str) -> Record | None:
 
 
 def _is_loggable(value: Any) -> bool:
-    """Whether it is None or a number that a float can hold; NaN and infinity are no JSON."""
-    return value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)
+    return value is None or is_number(value)
 
 
 def _framed(event: Event) -> bytes:
