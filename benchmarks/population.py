@@ -2,24 +2,30 @@
 
 Timed in turn: a jitted, vmapped training epoch (or its updates alone, on batches drawn before) for
 P agents and for one. The gain is agent-updates per second over those of one agent, round by round:
-P single runs one after the other have 1. Not timed: compiling, warm-up, evaluation. Bytes are
-those of the state that is carried on, and XLA's plan of the temporary memory.
+P single runs one after the other have 1. The bend of its curve is the P beyond which more agents
+gain little. Not timed: compiling, warm-up, evaluation. Bytes are those of the state that is carried
+on, and XLA's plan of the temporary memory; operations are XLA's count.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 
-from algd_jax.config import Hyper
 from algd_jax.training.memory import tree_bytes
+from algd_jax.training.population import Population, stack_hypers
 from benchmarks import Row, update
 from benchmarks.data import Subject, subject
 from benchmarks.epoch import shortened
-from benchmarks.timing import Carried, carried, in_turn, rates, ratios, temporary_bytes
+from benchmarks.timing import Carried, carried, cost, in_turn, rates, ratios, temporary_bytes
+
+LITTLE = 1.2
+"""A doubling of P that multiplies the gain by less than this is past the bend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +66,14 @@ def run(sizes: Sizes = Sizes()) -> list[Row]:
 
 def epochs(of: Subject, members: int, count: int, capacity: int) -> Carried:
     """Training epochs of ``members`` agents, each of ``count`` steps of the loop."""
-    trainer = shortened(of, count, capacity).trainer
-    hyper = _each(of.hyper, members)
+    population = Population(shortened(of, count, capacity).trainer)
+    hyper = stack_hypers([of.hyper] * members)
     keys = jax.random.split(jax.random.key(0), members)
 
     def epoch(state, hyper):
-        return trainer.train_epoch(state, hyper)[0]
+        return population.train_epoch(state, hyper)[0]
 
-    return carried(jax.vmap(epoch), jax.jit(jax.vmap(trainer.init))(keys, hyper), hyper)
+    return carried(epoch, jax.jit(population.init)(keys, hyper), hyper)
 
 
 def updates(
@@ -80,17 +86,33 @@ def updates(
     """
     keys = jax.random.split(jax.random.key(0), members)
     fresh = jax.jit(jax.vmap(partial(update.start, of, count)), out_shardings=sharding)
-    hyper = jax.device_put(_each(of.hyper, members), sharding)
+    hyper = jax.device_put(stack_hypers([of.hyper] * members), sharding)
     return carried(jax.vmap(partial(update.scan_updates, of)), *fresh(keys), hyper)
+
+
+def bend(gains: Mapping[int, float]) -> int:
+    """The P beyond which more agents in one program gain little; the largest if none does.
+
+    Args:
+      gains: over single runs, by P in ascending order.
+    """
+    numbers = list(gains)
+    for fewer, more in itertools.pairwise(numbers):
+        doublings = math.log2(more / fewer)
+        if gains[more] < gains[fewer] * LITTLE**doublings:
+            return fewer
+    return numbers[-1]
 
 
 def _rows(program: str, preset: str, sizes: Sizes) -> list[Row]:
     of = subject(sizes.env, preset)
     single = _program(program, of, 1, sizes)
-    return [
+    rows = [
         {"program": program, "preset": preset, **_figures(program, of, members, single, sizes)}
         for members in sizes.members
     ]
+    at = bend({row["P"]: row["gain_over_single_runs"].median for row in rows})
+    return [{**row, "bend": at} for row in rows]
 
 
 def _program(name: str, of: Subject, members: int, sizes: Sizes) -> Carried:
@@ -110,12 +132,9 @@ def _figures(program: str, of: Subject, members: int, single: Carried, sizes: Si
         "gain_over_single_runs": ratios(
             [members * one for one in seconds["single"]], seconds["population"]
         ),
+        "operations_over_single_runs": cost(population.program.run).operations
+        / (members * cost(single.program.run).operations),
         "state_megabytes_per_agent": tree_bytes(population.state) / members / 1e6,
         "temporary_megabytes_per_agent": temporary / members / 1e6,
         "compile_seconds": population.program.seconds,
     }
-
-
-def _each(hyper: Hyper, members: int) -> Hyper:
-    """The same numbers for each agent, as arrays [P]."""
-    return jax.tree.map(lambda number: jnp.full(members, number), hyper)

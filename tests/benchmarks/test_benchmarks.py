@@ -144,6 +144,20 @@ def test_epochs_of_a_population_make_their_steps():
     np.testing.assert_array_equal(call().env_steps, [2 * 3 * 4] * 2)
 
 
+@pytest.mark.parametrize(
+    ("gains", "at"),
+    [
+        ({1: 1.0, 2: 1.1, 4: 1.1}, 1),
+        ({1: 1.0, 2: 1.9, 4: 3.5, 8: 3.9}, 4),
+        ({1: 1.0, 4: 1.5, 8: 2.4}, 8),  # Two doublings by the factor 1.5, one by 1.6.
+        ({1: 1.0, 4: 1.4, 8: 2.4}, 1),
+        ({2: 1.5}, 2),
+    ],
+)
+def test_the_bend_is_where_doubling_gains_little(gains, at):
+    assert population.bend(gains) == at
+
+
 def test_an_epoch_begins_with_a_full_replay_and_makes_its_steps():
     of = epoch.shortened(subject(PROBE, "tiny"), 3, 64)
     call = epoch.epochs(of)
