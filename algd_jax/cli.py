@@ -21,6 +21,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
+  algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
   algd envs                    list the environments
   algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
   algd COMMAND --help          all arguments of a command
@@ -29,7 +30,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
 Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130, 143 or 138 stopped by Ctrl-C,
 SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "landscape", "envs", "benchmark")
+COMMANDS = ("train", "evaluate", "landscape", "compare", "envs", "benchmark")
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -79,6 +80,7 @@ def _run(command: str, argv: list[str]) -> int:
             "train": commands.run_train,
             "evaluate": commands.run_evaluate,
             "landscape": commands.run_landscape,
+            "compare": commands.run_compare,
             "envs": commands.run_envs,
             "benchmark": commands.run_benchmark,
         }

@@ -340,7 +340,7 @@ def test_training_begins_without_what_only_pictures_and_statistics_need():
     script = (
         "import sys; from algd_jax.cli import prepare_jax; prepare_jax(); "
         "import algd_jax.runs.commands; "
-        "assert not {'matplotlib', 'scipy.stats', 'gymnasium'} & sys.modules.keys()"
+        "assert not {'matplotlib', 'scipy.stats', 'gymnasium', 'pandas'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

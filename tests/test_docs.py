@@ -85,6 +85,18 @@ def test_commands(
     assert json.loads(capsys.readouterr().out)["env"] == "own_environment:make_speed_limit"
 
 
+def test_comparing_page(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    for command in blocks("comparing.md", "bash")[0].splitlines():
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    (snippet,) = blocks("comparing.md", "python")
+    exec(compile(snippet, "comparing.md", "exec"), {})
+    assert "algd Estimate(value=27.9" in capsys.readouterr().out
+
+
 class PressedButtons(PartsProbe):
     """Stands in for the navigation task, and names parts of its cost like it."""
 
@@ -103,7 +115,7 @@ def test_command_with_several_constraints(
     assert evaluation["constraints"]["cost_gremlins"]["cost_mean"] == 8.0
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "comparing.md"])
 def test_linked_files_exist(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)

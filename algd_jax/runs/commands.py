@@ -20,6 +20,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.arguments import parse, parse_known
 from algd_jax.runs.benchmark import run_benchmarks
+from algd_jax.runs.compare.command import compare_folders
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import make_display
 from algd_jax.runs.evaluate import Which, evaluate_run
@@ -28,7 +29,13 @@ from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunResult, train
-from algd_jax.runs.tables import make_console, print_landscape, print_specs, print_summary
+from algd_jax.runs.tables import (
+    make_console,
+    print_comparison,
+    print_landscape,
+    print_specs,
+    print_summary,
+)
 from algd_jax.training import checkpoint
 
 
@@ -128,6 +135,27 @@ class LandscapeArguments:
 
 
 @dataclasses.dataclass
+class CompareArguments:
+    """Compare finished runs by their configurations: interquartile means with bootstrap intervals.
+
+    What the runs of one configuration do not share is their seed (docs/comparing.md).
+
+    Attributes:
+      folders: sweep directories and run directories, before any flag.
+      out: new folder for the numbers and pictures; by default nothing is written.
+      html: write an interactive page too (needs Plotly: the extra "report").
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = ()
+    out: Path | None = None
+    html: bool = False
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class EnvsArguments:
     """List the environments.
 
@@ -198,6 +226,18 @@ def run_landscape(argv: Sequence[str]) -> int:
         _print_json(figures)
     else:
         print_landscape(make_console(), figures)
+    return 0
+
+
+def run_compare(argv: Sequence[str]) -> int:
+    """``algd compare``."""
+    arguments = parse(CompareArguments, argv, "algd compare")
+    comparison, files = compare_folders(arguments.folders, arguments.out, arguments.html)
+    if arguments.json:
+        written = {"files": [str(path) for path in files.values()]}
+        _print_json(comparison.figures() | written)
+    else:
+        print_comparison(make_console(), comparison, files.values())
     return 0
 
 

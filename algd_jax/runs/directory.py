@@ -135,6 +135,22 @@ class RunDirectory:
             raise ConfigError(f"env: got {env!r}, but {self.path} was trained on {config.env!r}")
         return config
 
+    def look_up_config(self) -> Config:
+        """The configuration to compare with others, not to run: code that it names is not imported,
+        and a field that came after the run was made has its default.
+
+        Raises:
+          ConfigError: if this is no run, or its ``config.json`` is not one of this format.
+        """
+        defaults, found = dataclasses.asdict(Config()), self._read_record()["config"]
+        filled = defaults | {
+            name: defaults[name] | value
+            if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+            else value
+            for name, value in found.items()
+        }
+        return from_dict(Config, _as_json(filled), str(self.config_file))
+
     def _read_record(self) -> dict[str, Any]:
         try:
             return self._checked_record()
@@ -221,6 +237,11 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
         raise ConfigError(f"{source}: {name}: got {_shown(value)}, allowed is {allowed}")
 
     return kind(**{name: convert(name) for name in fields})
+
+
+def _as_json(values: Any) -> Any:
+    """The values as they come back from a JSON file."""
+    return json.loads(json.dumps(values))
 
 
 def _from_json(value: Any, wanted: Any) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from algd_jax.envs import EnvSpec
+from algd_jax.runs.compare import words
+from algd_jax.runs.compare.summary import Comparison
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
 from algd_jax.types import TOTAL_COST
@@ -57,6 +61,24 @@ def print_landscape(console: Console, figures: dict[str, Any]) -> None:
     console.print(table)
     for path in figures["files"].values():
         console.print(f"  {path}")
+
+
+def print_comparison(
+    console: Console, comparison: Comparison, files: Iterable[Path], most: int = 40
+) -> None:
+    """A table of configurations per environment, the best first, then what there is to say."""
+    for name, rows in comparison.groups.items():
+        table = _table(words.COLUMNS)
+        for row in rows[:most]:  # As text: a name may look like markup.
+            table.add_row(*map(Text, words.cells(row, is_best=row is rows[0])))
+        console.print(Text(words.heading(name)))
+        console.print(table)
+        if len(rows) > most:
+            console.print(f"the best {most} of {len(rows)} configurations; --json shows all")
+    for note in words.notes(comparison):
+        console.print(Text(note))
+    for path in files:
+        console.print(Text(f"  {path}"))
 
 
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:

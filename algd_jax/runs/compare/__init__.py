@@ -1,0 +1,1 @@
+"""``algd compare``: many finished runs, told apart by their configurations, as statistics."""

@@ -1,0 +1,75 @@
+"""A comparison in words and table cells, for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from algd_jax.runs.compare.reading import describe_left_out
+from algd_jax.runs.compare.statistics import COVERAGE, Estimate
+from algd_jax.runs.compare.summary import ALL, Comparison, Improvement, Row
+
+COLUMNS = ("configuration", "runs", "IQM return", "IQM cost", "mean cost", "limit", "feasible", "")
+
+
+def heading(name: str) -> str:
+    """What a table of rows is of."""
+    if name == ALL:
+        return f"{name}: returns from the lowest (0) to the highest (1) of each, costs above limits"
+    return f"{name}: last evaluations, interquartile means with 95 % bootstrap intervals"
+
+
+def cells(row: Row, is_best: bool) -> list[str]:
+    """A row of the table, under :data:`COLUMNS`."""
+    marks = ["best"] if is_best and row.feasible else []
+    marks += ["Pareto"] if row.pareto else []
+    marks += [] if row.feasible else ["NOT feasible"]
+    return [
+        row.configuration,
+        str(sum(row.seeds)),
+        interval_text(row.returns),
+        interval_text(row.costs),
+        f"{row.mean_cost.value:.2f}",
+        f"{row.cost_limit:g}",
+        f"{row.share_feasible:.0%}",
+        ", ".join(marks),
+    ]
+
+
+def interval_text(estimate: Estimate) -> str:
+    """A value with its interval, if there is one."""
+    bounds = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}{bounds}"
+
+
+def verdict(name: str, rows: list[Row]) -> str:
+    """The best feasible configuration, or the one nearest to being feasible."""
+    best = rows[0]
+    if best.feasible:
+        return f"{name}: best feasible configuration: {best.configuration}"
+    return (
+        f"{name}: no configuration is feasible; nearest: {best.configuration}, mean cost "
+        f"{best.violation:.2f} above its limit"
+    )
+
+
+def improvement_text(one: Improvement) -> str:
+    """For example ``P(algd returns more than cal) = 0.84 [0.52, 1.00]``."""
+    return (
+        f"P({one.first} returns more than {one.second}) = {interval_text(one.returns)}, "
+        f"P({one.first} costs less) = {interval_text(one.costs)}"
+    )
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Verdicts, probabilities of improvement, and what to keep in mind, a line each."""
+    lines = [verdict(name, rows) for name, rows in comparison.groups.items()]
+    lines += map(improvement_text, comparison.improvements)
+    if comparison.runs.left_out:
+        lines.append(f"left out: {describe_left_out(comparison.runs.left_out)}")
+    fewest = min(min(row.seeds) for rows in comparison.rows.values() for row in rows)
+    if fewest == 1:
+        lines.append("a configuration with one run has no interval: nothing is known of its spread")
+    elif fewest in COVERAGE:
+        lines.append(
+            f"few runs: an interval from {fewest} holds the truth in about {COVERAGE[fewest]:.0%} "
+            "of cases, not in 95 %"
+        )
+    return lines
