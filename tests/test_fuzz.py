@@ -150,6 +150,7 @@ KINDS = {
     "train": commands.TrainArguments,
     "evaluate": commands.EvaluateArguments,
     "landscape": commands.LandscapeArguments,
+    "compare": commands.CompareArguments,
     "envs": commands.EnvsArguments,
     "benchmark": commands.BenchmarkArguments,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
@@ -41,8 +42,18 @@ def _check(out: Path | None, html: bool) -> None:
         raise ConfigError("html: needs a folder for the page: add --out FOLDER")
     if html and importlib.util.find_spec("plotly") is None:
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
-    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        problem = "is not empty" if out.is_dir() else "is a file"
+    if out is not None:
+        with _refusals(out):
+            _check_free(out)
+
+
+def _check_free(out: Path) -> None:
+    """Raise :class:`ConfigError` unless it is a new or empty folder."""
+    if out.is_dir():
+        problem = "is not empty" if any(out.iterdir()) else None
+    else:
+        problem = "is a file" if out.exists() else None
+    if problem:
         raise ConfigError(f"out: {out} {problem}, allowed is a new or empty folder")
 
 
@@ -61,10 +72,17 @@ def _write(comparison: Comparison, out: Path, html: bool) -> dict[str, Path]:
         from algd_jax.runs.compare.page import make_page
 
         contents["comparison.html"] = make_page(comparison)
-    try:
+    with _refusals(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             create(out / name, content)
+    return {name: out / name for name in contents}
+
+
+@contextlib.contextmanager
+def _refusals(out: Path) -> Iterator[None]:
+    """Turns what the file system refuses for the folder ``out`` into one clear line."""
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
-    return {name: out / name for name in contents}

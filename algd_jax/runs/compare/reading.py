@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RESULTS = "results.csv"
 """The table of a sweep directory."""
 
+_LARGEST_TABLE = 2**30
+
 _TEXTS = ("trial", "env", "algorithm", "status")
 _INTEGERS = ("seed", "step")
 _NUMBERS = ("return", "cost", "cost_limit", "lam", "wall_time")
@@ -103,10 +105,13 @@ def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def _is_sweep(folder: Path) -> bool:
     """Whether it is a sweep's directory; if not it is a run's."""
-    if (folder / RESULTS).is_file():
-        return True
-    if RunDirectory(folder).config_file.is_file():
-        return False
+    try:
+        if (folder / RESULTS).is_file():
+            return True
+        if RunDirectory(folder).config_file.is_file():
+            return False
+    except OSError as error:
+        raise ConfigError(f"folders: {folder} cannot be read ({error.strerror})") from error
     problem = "is neither" if folder.is_dir() else "is no folder"
     raise ConfigError(
         f"folders: {folder} {problem}, allowed is a sweep directory (it has {RESULTS}) or a run "
@@ -119,6 +124,8 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
     path = folder / RESULTS
+    if path.stat().st_size > _LARGEST_TABLE:
+        raise ConfigError(f"{path}: larger than {_LARGEST_TABLE} bytes")
     try:
         table = pd.read_csv(
             path,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -183,6 +184,13 @@ def test_garbled_tables_are_refused_in_one_line(tmp_path, content):
     assert str(error.value).isprintable()
 
 
+def test_a_table_of_any_size_is_not_read(tmp_path):
+    (tmp_path / "results.csv").touch()
+    os.truncate(tmp_path / "results.csv", 2**40)  # Sparse: takes no place, but nobody may read it.
+    with pytest.raises(ConfigError, match="larger than 1073741824 bytes"):
+        read_runs([tmp_path])
+
+
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="folders: got none"):
         read_runs([])
@@ -201,6 +209,6 @@ def test_a_garbled_log_is_refused(tmp_path):
     log.write_text("not json\n" + log.read_text())
     with pytest.raises(ConfigError, match="line 1 is no epoch"):
         read_runs([folder])
-    log.write_text('{"step": 1, "eval_return": Infinity, "eval_cost": 1.0}\n')
-    with pytest.raises(ConfigError, match="return: allowed is a finite number"):
+    log.write_text('{"step": 1, "eval_return": Infinity, "eval_cost": 1.0}\n{"step": 2}\n')
+    with pytest.raises(ConfigError, match="line 1 is no epoch"):
         read_runs([folder])
