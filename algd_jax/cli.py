@@ -21,16 +21,17 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
+  algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
   algd envs                    list the environments
   algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
   algd COMMAND --help          all arguments of a command
   algd --version               version
 
-Exit codes: 0 success, 1 a run that failed, 2 a bad argument, 130, 143 or 138 stopped by Ctrl-C,
-SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
+Exit codes: 0 success, 1 a run that failed or was not reproduced, 2 a bad argument, 130, 143 or 138
+stopped by Ctrl-C, SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "landscape", "compare", "envs", "benchmark")
+COMMANDS = ("train", "evaluate", "landscape", "reproduce", "compare", "envs", "benchmark")
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -80,6 +81,7 @@ def _run(command: str, argv: list[str]) -> int:
             "train": commands.run_train,
             "evaluate": commands.run_evaluate,
             "landscape": commands.run_landscape,
+            "reproduce": commands.run_reproduce,
             "compare": commands.run_compare,
             "envs": commands.run_envs,
             "benchmark": commands.run_benchmark,

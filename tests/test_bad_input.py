@@ -267,6 +267,14 @@ ARGUMENTS = [
     ("landscape run --state run/config.json", "state: run/config.json is no readable .npy file"),
     ("landscape run --checkpoint worst", "--checkpoint: got 'worst', allowed is best or last"),
     ("landscape run --out run/config.json", "out: run/config.json cannot be written (File exists)"),
+    # Reproducing.
+    ("reproduce", "run_dir is missing"),
+    ("reproduce none", "run_dir: none is no run directory (it has no config.json)"),
+    ("reproduce run --epochs 0", "epochs: got 0, allowed is an integer from 1 to 2"),
+    ("reproduce run --epochs 3", "epochs: got 3, allowed is an integer from 1 to 2"),
+    ("reproduce run --epochs all", "--epochs: got 'all', allowed is an integer"),
+    ("reproduce run --seed 1", "--seed: unknown flag; see --help for all flags"),
+    ("reproduce run --env x:y", "env: got 'x:y', but run was trained on 'ActionProbe'"),
     # Environments and benchmarks.
     ("envs --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("envs PointButton1", "unexpected argument 'PointButton1'"),
@@ -304,6 +312,7 @@ FOLDERS = [
     (config(env="Nowhere"), "evaluate run", "env: unknown name 'Nowhere'; allowed: ENVS"),
     (config(env="os:system"), "evaluate run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(env="os:system"), "train --resume run --env-steps 999", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
+    (config(env="os:system"), "reproduce run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(env="os:system"), "landscape run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(algorithm="ppo"), "evaluate run", "algorithm: unknown name 'ppo'; allowed: algd, cal, diffusion_lagrangian, sac, sac_lagrangian"),
     (config(seed=True), "evaluate run", "run/config.json: seed: got True, allowed is int"),
@@ -338,6 +347,9 @@ FOLDERS = [
     (folder("metrics.jsonl"), "train --resume run --env-steps 999", "run_dir: run/metrics.jsonl is no file"),
     (pipe("metrics.jsonl"), "train --resume run --env-steps 999", "run_dir: run/metrics.jsonl is no file"),
     (huge("metrics.jsonl"), "train --resume run --env-steps 999", "run/metrics.jsonl: larger than 1073741824 bytes"),
+    (missing("metrics.jsonl"), "reproduce run", "run/metrics.jsonl: has 0 epochs, to compare are 1 to 2, as its configuration says"),
+    (config(env_steps=96), "reproduce run", "run/metrics.jsonl: has 2 epochs, to compare are 1 to 1, as its configuration says"),
+    (line(b"7"), "reproduce run", "run/metrics.jsonl: line 1 is no epoch of a run"),
     # Files and folders of another kind, and links.
     (folder("evaluation.json"), "train --resume run --env-steps 999", "run_dir: run/evaluation.json is no file"),
     (folder("run.log"), "train --resume run --env-steps 999", "run_dir: run/run.log is no file"),
@@ -386,6 +398,7 @@ DAMAGED = [
     (everywhere("manifest.json", b"{}"), "evaluate run --checkpoint last", "checkpoint run/checkpoints/last/160 is damaged: manifest.json cannot be read; there is no other in its place"),
     (everywhere("_METADATA", b""), "evaluate run --checkpoint last", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
     (config(cost_critics=3), "evaluate run --checkpoint last", "checkpoint run/checkpoints/last/160 does not fit this run: critic_optimizer.mu.cost.first.bias is float32[2, 8], needed is float32[3, 8]"),
+    (everywhere("_METADATA", b""), "reproduce run", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
     (everywhere("_METADATA", b""), "landscape run --checkpoint last", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
 ]
 

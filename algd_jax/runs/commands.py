@@ -22,17 +22,19 @@ from algd_jax.runs.arguments import parse, parse_known
 from algd_jax.runs.benchmark import run_benchmarks
 from algd_jax.runs.compare.command import compare_folders
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.display import make_display
+from algd_jax.runs.display import Display, make_display
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
+from algd_jax.runs.reproduce import reproduce
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import (
     make_console,
     print_comparison,
     print_landscape,
+    print_reproduction,
     print_specs,
     print_summary,
 )
@@ -135,6 +137,27 @@ class LandscapeArguments:
 
 
 @dataclasses.dataclass
+class ReproduceArguments:
+    """Train again from the seed of a run, and compare every epoch and the last policy bit by bit.
+
+    Nothing in the run's folder changes. Ends at the first difference, with exit code 1.
+
+    Attributes:
+      run_dir: folder of the run.
+      epochs: how many to compare, from the first; by default as many as the run has made.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    epochs: int | None = None
+    env: str | None = None
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class CompareArguments:
     """Compare finished runs by their configurations: interquartile means with bootstrap intervals.
 
@@ -227,6 +250,18 @@ def run_landscape(argv: Sequence[str]) -> int:
     else:
         print_landscape(make_console(), figures)
     return 0
+
+
+def run_reproduce(argv: Sequence[str]) -> int:
+    """``algd reproduce``."""
+    arguments = parse(ReproduceArguments, argv, "algd reproduce")
+    display = Display() if arguments.json else make_display()
+    found = reproduce(arguments.run_dir, arguments.epochs, arguments.env, display)
+    if arguments.json:
+        _print_json(found.record())
+    else:
+        print_reproduction(make_console(), found)
+    return 0 if found.equal else 1
 
 
 def run_compare(argv: Sequence[str]) -> int:

@@ -151,6 +151,11 @@ class RunDirectory:
         }
         return from_dict(Config, _as_json(filled), str(self.config_file))
 
+    def read_provenance(self) -> list[dict[str, Any]]:
+        """What ``config.json`` tells of the start of the run and of each time it was resumed."""
+        record = self._read_record()
+        return [record, *(again for again in record["resumed"] if isinstance(again, dict))]
+
     def _read_record(self) -> dict[str, Any]:
         try:
             return self._checked_record()

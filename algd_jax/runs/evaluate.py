@@ -206,13 +206,15 @@ def evaluate_checkpoint(
     return summarize(config, outcome, step, which, seed)
 
 
-def load_agent(trainer: Trainer, directory: RunDirectory, which: Which) -> tuple[AgentState, int]:
-    """An agent of a run, and the environment steps it was trained for."""
+def load_agent(
+    trainer: Trainer, directory: RunDirectory, which: Which, step: int | None = None
+) -> tuple[AgentState, int]:
+    """An agent of a run (by default the newest), and the environment steps it was trained for."""
     folder = {"best": directory.best, "last": directory.last}[which]
     any_key = jax.eval_shape(jax.random.key, 0)
     hyper = trainer.config.hyper.as_arrays()
     agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
-    restored = checkpoint.restore(folder, agent_like)
+    restored = checkpoint.restore(folder, agent_like, step)
     for line in restored.damaged.values():
         _LOGGER.warning("%s; taking the one of step %d", line, restored.step)
     return restored.tree, restored.step

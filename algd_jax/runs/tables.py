@@ -16,6 +16,7 @@ from algd_jax.runs.compare import words
 from algd_jax.runs.compare.summary import Comparison
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
+from algd_jax.runs.reproduce import Reproduction
 from algd_jax.types import TOTAL_COST
 
 _PLAIN_WIDTH = 120  # Columns assumed where output is no terminal.
@@ -79,6 +80,22 @@ def print_comparison(
         console.print(Text(note))
     for path in files:
         console.print(Text(f"  {path}"))
+
+
+def print_reproduction(console: Console, found: Reproduction) -> None:
+    """Whether a run could be repeated, where not, and what has changed around it since."""
+    first, policy = found.difference, f"policy of step {found.step:,}"
+    lines = [f"  {c.name}: recorded {c.recorded!r}, here {c.again!r}" for c in found.circumstances]
+    if first is None:
+        also = f"and the {policy}" if found.policy else f"(the {policy} is not kept)"
+        lines.insert(0, f"equal bit by bit: {found.epochs} epochs {also}")
+    elif first.epoch is None:
+        lines.insert(0, f"DIFFERENT: {first.name} in the {policy}; its epochs are equal bit by bit")
+    else:
+        values = f"recorded {first.recorded!r}, now {first.again!r}"
+        lines.insert(0, f"DIFFERENT: {first.name} of epoch {first.epoch}: {values}")
+    for line in lines:  # Of a file that may hold anything: neither style nor wrapping.
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:

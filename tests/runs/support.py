@@ -16,12 +16,11 @@ import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import registry
+from algd_jax.runs.logs import CLOCK_FIELDS
 from tests.probes import ActionProbe, BrokenProbe, PartsProbe, ProbeEnv
 
 WARMUP, EPOCH, EPOCHS = 32, 64, 4
 LAST_STEP = WARMUP + EPOCHS * EPOCH
-
-CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second")
 
 TINY_LOOP = LoopConfig(
     env_steps=LAST_STEP,
