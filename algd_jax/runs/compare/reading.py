@@ -82,18 +82,19 @@ def read_runs(folders: Sequence[Path]) -> Runs:
             config = RunDirectory(folder).look_up_config()
             tables.append(_read_run(folder, config))
             settings[str(folder)] = _flat(config)
-    finished, left_out = _finished(tables)
-    asked = _extra_columns(finished) | _differing(
-        [settings[trial] for trial in finished.trial.unique() if trial in settings]
-    )
-    for name in asked:
-        looked_up = finished.trial.map({trial: values[name] for trial, values in settings.items()})
-        given = finished[name] if name in finished else pd.Series(np.nan, finished.index)
-        finished[name] = given.astype(object).where(given.notna(), looked_up)
-    epochs, swept = _name_configurations(finished, sorted(asked))
-    _check_seeds(epochs)
+    table = pd.concat(tables, ignore_index=True)
+    extra = set(table.columns) - set(_COLUMNS)
+    columns = sorted(extra | _differing(list(settings.values())))
+    for name in columns:  # A sweep says what it swept; of a run it is looked up.
+        looked_up = table.trial.map({trial: values.get(name) for trial, values in settings.items()})
+        given = table[name] if name in table else pd.Series(np.nan, table.index)
+        table[name] = given.astype(object).where(given.notna(), looked_up)
+    table, swept = _name_configurations(table, columns)
+    finished, left_out = _finished(table)
+    _check_limits(finished)
+    _check_seeds(finished)
     order = ["env", "configuration", "seed", "trial", "step"]
-    return Runs(epochs.sort_values(order, ignore_index=True), swept, left_out)
+    return Runs(finished.sort_values(order, ignore_index=True), swept, left_out)
 
 
 def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -138,6 +139,8 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # A parser's error is a ValueError.
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
+    if any(str(name).startswith("cost_limit/") for name in table):
+        raise ConfigError(f"{path}: has several limited costs, allowed here is one per run")
     for name in _COLUMNS:
         if name not in table:
             raise ConfigError(f"{path}: missing column {name!r}")
@@ -226,17 +229,14 @@ def _check_trials(table: pd.DataFrame, path: Path) -> None:
             raise ConfigError(f"{path}: {name}: differs between rows of trial {kinds.idxmax()!r}")
 
 
-def _finished(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, int]]:
+def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """All rows of trials that ended with an evaluation, and how many did not."""
-    import pandas as pd
-
-    table = pd.concat(tables, ignore_index=True)
     last = table.loc[table.groupby("trial").step.idxmax()].set_index("trial")
     reasons = last.status.map({"running": "unfinished", "failed": "failed"})
     without = last[["return", "cost"]].isna().any(axis=1)
     reasons = reasons.mask(reasons.isna() & without, "without an evaluation")
     left_out = {str(reason): int(count) for reason, count in reasons.value_counts().items()}
-    finished = table[table.trial.isin(reasons.index[reasons.isna()])].copy()
+    finished = table[table.trial.isin(reasons.index[reasons.isna()])]
     if finished.empty:
         raise ConfigError(f"folders: no finished run to compare ({describe_left_out(left_out)})")
     return finished, left_out
@@ -255,10 +255,6 @@ def _flat(config: Config) -> dict[str, Any]:
     return {k: json.dumps(v) if isinstance(v, list | tuple) else v for k, v in values.items()}
 
 
-def _extra_columns(table: pd.DataFrame) -> set[str]:
-    return set(table.columns) - set(_COLUMNS)
-
-
 def _differing(settings: list[dict[str, Any]]) -> set[str]:
     """Names of settings with an effect that differ between runs of one environment and algorithm.
 
@@ -275,18 +271,19 @@ def _differing(settings: list[dict[str, Any]]) -> set[str]:
 def _name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, list[str]]:
     """The table with ``configuration``, and the columns that tell configurations apart."""
     swept = [name for name in columns if table[name].nunique(dropna=False) > 1]
-    trials = table.drop_duplicates("trial")
-    if (
-        trials.duplicated(["env", "algorithm", "seed", *swept]).any()
-        and not trials.duplicated(["env", "algorithm", "seed", *swept, "cost_limit"]).any()
-    ):
-        swept = [*swept, "cost_limit"]  # One seed with several limits: they are what is swept.
-    names = table.algorithm.copy()
+    one_seed = table.groupby(["env", "algorithm", "seed", *swept], dropna=False)
+    if (one_seed.cost_limit.nunique() > 1).any():
+        swept = [*swept, "cost_limit"]
+    names = table.algorithm.astype(object)
     for column in swept:
         texts = _texts(table[column])
         names += texts.where(texts == "", f" {column}=" + texts)
-    table = table.assign(configuration=names)
-    limits = table.groupby(["configuration", "env"]).cost_limit.unique()
+    return table.assign(configuration=names), swept
+
+
+def _check_limits(epochs: pd.DataFrame) -> None:
+    """Raise if a configuration was run with several limits in one environment."""
+    limits = epochs.groupby(["configuration", "env"]).cost_limit.unique()
     for (configuration, env), values in limits.items():
         if len(values) > 1:
             found = " and ".join(f"{value:g}" for value in sorted(values))
@@ -294,7 +291,6 @@ def _name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.Da
                 f"cost_limit: got {found} in runs of {configuration!r} on {env}, allowed is one "
                 "limit per configuration"
             )
-    return table, swept
 
 
 def _texts(column: pd.Series) -> pd.Series:

@@ -81,6 +81,20 @@ def test_limits_of_one_seed_are_swept(tmp_path):
     assert set(runs.epochs.configuration) == {"algd cost_limit=5", "algd cost_limit=25"}
 
 
+def test_names_do_not_change_while_a_sweep_goes_on(tmp_path):
+    tables = [make_table(cost_limit=limit, rhos=(0.5, 1.0), seeds=2) for limit in (5.0, 25.0)]
+    tables[1]["trial"] = "other " + tables[1].trial
+    table = pd.concat(tables)
+    whole = read_runs([write_sweep(tmp_path / "whole", table)])
+    table.loc[~table.trial.isin(["t000", "other t001"]), "status"] = "running"
+    part = read_runs([write_sweep(tmp_path / "part", table)])
+    assert part.swept == whole.swept == ["rho", "cost_limit"]
+    names = ["algd rho=0.5 cost_limit=25", "algd rho=0.5 cost_limit=5"]
+    assert sorted(part.epochs.configuration.unique()) == names
+    assert set(names) < set(whole.epochs.configuration)
+    assert part.left_out == {"unfinished": 6}
+
+
 def test_numbers_are_as_short_as_they_stay_different(tmp_path):
     table = make_table(rhos=(0.1, 0.12345678, 0.12345679), seeds=1)
     names = read_runs([write_sweep(tmp_path, table)]).epochs.configuration.unique()
@@ -141,6 +155,10 @@ def test_a_limited_part_of_the_cost_is_the_cost(tmp_path):
 
 BAD_TABLES = {
     "empty": (lambda table: table.head(0), "has no rows"),
+    "several costs": (
+        lambda table: table.rename(columns={"cost_limit": "cost_limit/cost_low"}),
+        "has several limited costs, allowed here is one per run",
+    ),
     "no return": (lambda table: table.drop(columns="return"), "missing column 'return'"),
     "text": (lambda table: table.assign(cost="much"), "cost: allowed is a finite number"),
     "infinite": (lambda table: table.assign(cost=math.inf), "cost: allowed is a finite number"),
