@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ RESULTS = "results.csv"
 """The table of a sweep directory."""
 
 _LARGEST_TABLE = 2**30
+_LARGEST_NUMBER = 1e100  # Of which sums are finite.
 
 _TEXTS = ("trial", "env", "algorithm", "status")
 _INTEGERS = ("seed", "step")
@@ -71,9 +73,10 @@ def read_runs(folders: Sequence[Path]) -> Runs:
 
     if not folders:
         raise ConfigError("folders: got none, allowed are sweep directories and run directories")
-    repeated = _first_repeated(folder.resolve() for folder in folders)
-    if repeated is not None:
-        raise ConfigError(f"folders: got {repeated} twice, allowed is each folder once")
+    places = [os.path.realpath(folder) for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise ConfigError(f"folders: got {folder} twice, allowed is each folder once")
     tables, settings = [], {}
     for folder in folders:
         if _is_sweep(folder):
@@ -133,7 +136,7 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
             dtype=dict.fromkeys(_TEXTS, str),
             keep_default_na=False,
             na_values=["", "nan", "NaN"],
-            float_precision="round_trip",
+            low_memory=False,
             encoding="utf-8",
         )
     except (ValueError, OSError) as error:  # A parser's error is a ValueError.
@@ -192,7 +195,7 @@ def _check_values(table: pd.DataFrame, path: Path) -> None:
 
     for name in table.columns:
         if not str(name).isprintable() or not all(
-            value.isprintable() for value in table[name] if isinstance(value, str)
+            value.isprintable() for value in table[name].unique() if isinstance(value, str)
         ):
             raise ConfigError(f"{path}: {name!r}: allowed is printable text")
     for name in _TEXTS:
@@ -207,8 +210,9 @@ def _check_values(table: pd.DataFrame, path: Path) -> None:
             raise ConfigError(f"{path}: {name}: allowed is an integer in every row")
     for name in _NUMBERS:
         is_number = is_numeric_dtype(table[name]) and not is_bool_dtype(table[name])
-        if not (is_number or table[name].isna().all()) or np.isinf(table[name].astype(float)).any():
-            raise ConfigError(f"{path}: {name}: allowed is a finite number, or nothing")
+        if not is_number or (table[name].abs() > _LARGEST_NUMBER).any():
+            allowed = f"a number from {-_LARGEST_NUMBER:g} to {_LARGEST_NUMBER:g}, or nothing"
+            raise ConfigError(f"{path}: {name}: allowed is {allowed}")
     if not is_bool_dtype(table.feasible):
         raise ConfigError(f"{path}: feasible: allowed is True or False in every row")
     if table.cost_limit.isna().any() or (table.cost_limit < 0).any():
@@ -319,12 +323,3 @@ def _check_seeds(epochs: pd.DataFrame) -> None:
             f"seed: {first.seed} of {first.configuration!r} on {first.env} is in {first.trial} and "
             f"in {second.trial}, allowed is each seed of a configuration once"
         )
-
-
-def _first_repeated(paths: Iterable[Path]) -> Path | None:
-    seen = set()
-    for path in paths:
-        if path in seen:
-            return path
-        seen.add(path)
-    return None
