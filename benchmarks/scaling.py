@@ -15,8 +15,8 @@ import sys
 from typing import NamedTuple
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from algd_jax.training.sharding import member_mesh, member_sharding
 from benchmarks import Row
 from benchmarks.data import subject
 from benchmarks.population import updates
@@ -83,8 +83,7 @@ def work(setting: Setting, sizes: Sizes) -> list[float]:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setting.cores])
     of = subject(sizes.env, sizes.preset, batch_size=setting.batch)
-    mesh = Mesh(jax.devices()[: setting.devices], ("agents",))
-    along_agents = NamedSharding(mesh, PartitionSpec("agents"))
+    along_agents = member_sharding(member_mesh(jax.devices()[: setting.devices]))
     return seconds_of(updates(of, setting.devices, sizes.updates, along_agents), sizes.repeats)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.multihost_utils import sync_global_devices
 
 from algd_jax import Config
 from algd_jax.presets import preset
@@ -30,6 +31,8 @@ def short(config: Config) -> Config:
 
 
 def main(config: Config, folder: Path) -> TrainState:
+    # Between CPUs, hosts wait for each other's first word only half a minute: before compiling.
+    sync_global_devices("start")
     population = Population(build(config), member_mesh(jax.devices()))  # Those of all hosts.
     hypers = [config.hyper.replace(rho=2.0 ** (i - 2)) for i in range(MEMBERS)]
     keys = jnp.stack([stream_key(seed, Stream.TRAINING) for seed in range(MEMBERS)])

@@ -23,7 +23,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes, evaluate_agent
 from algd_jax.training.health import HEALTHY
-from algd_jax.training.sharding import MEMBER
+from algd_jax.training.sharding import MEMBER, check_divisible
 
 Tree = TypeVar("Tree")
 
@@ -66,7 +66,7 @@ class Population:
         members = jax.vmap(function)
         if self.mesh is None:
             return members
-        _check_divisible(jnp.size(hyper.rho), self.mesh)
+        check_divisible("members", jnp.size(hyper.rho), self.mesh.shape[MEMBER])
         axis = PartitionSpec(MEMBER)
         # The check would want every constant of an environment's state declared as differing
         # between devices; with all of the output sharded it has nothing to find.
@@ -105,11 +105,3 @@ def _train_or_freeze(
     keep = after.health.quantity == HEALTHY
     agent = jax.tree.map(partial(jnp.where, keep), after.agent, state.agent)
     return after.replace(agent=agent), metrics
-
-
-def _check_divisible(members: int, mesh: Mesh) -> None:
-    devices = mesh.shape[MEMBER]
-    if members % devices:
-        raise ConfigError(
-            f"members: got {members} for {devices} devices, allowed is a multiple of {devices}"
-        )

@@ -44,10 +44,11 @@ def member_mesh(devices: Sequence[jax.Device] | None = None, members: int | None
         5 of 8 devices. The state is not padded, so its shapes, and with them its checkpoints, are
         the same whatever the devices.
     """
-    chosen = _devices(devices)
+    # Host by host, so that the members of each follow one another.
+    chosen = sorted(_devices(devices), key=lambda device: device.process_index)
     if members is not None:
         chosen = chosen[: max(n for n in range(1, len(chosen) + 1) if members % n == 0)]
-    return Mesh(chosen, (MEMBER,))
+    return Mesh(np.array(chosen), (MEMBER,))
 
 
 def member_sharding(mesh: Mesh) -> NamedSharding:
@@ -74,8 +75,16 @@ def host_members(tree: Tree) -> Tree:
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Devices for one large run; all local ones by default."""
-    return Mesh(_devices(devices), (DATA,))
+    """Devices for one large run: all local ones by default, ``jax.devices()`` for all hosts."""
+    return Mesh(np.array(_devices(devices)), (DATA,))
+
+
+def check_divisible(field: str, size: int, devices: int) -> None:
+    """Raise :class:`ConfigError` unless each device gets an equal share."""
+    if size % devices:
+        raise ConfigError(
+            f"{field}: got {size} for {devices} devices, allowed is a multiple of {devices}"
+        )
 
 
 def sharded(trainer: Trainer, mesh: Mesh) -> ShardedTrainer:
@@ -84,13 +93,8 @@ def sharded(trainer: Trainer, mesh: Mesh) -> ShardedTrainer:
     Raises:
       ConfigError: unless each device gets equally many environments and transitions of a batch.
     """
-    devices, loop = mesh.shape[DATA], trainer.config.loop
     for name in ("num_envs", "batch_size"):
-        size = getattr(loop, name)
-        if size % devices:
-            raise ConfigError(
-                f"{name}: got {size} for {devices} devices, allowed is a multiple of {devices}"
-            )
+        check_divisible(name, getattr(trainer.config.loop, name), mesh.shape[DATA])
     algorithm = _with_sharded_batches(trainer.algorithm, mesh)
     return ShardedTrainer(trainer.env, algorithm, trainer.config, mesh)
 
@@ -100,7 +104,7 @@ class ShardedTrainer(Trainer):
     """A run whose environments, replay and batches are spread over devices; see :func:`sharded`.
 
     Each environment is simulated, and its ring of replay kept, on one device. The agent is on all
-    of them; its gradients are summed over devices.
+    of them; its gradients are summed over devices. Evaluation is the same on each.
 
     Attributes:
       mesh: the devices.
@@ -168,5 +172,5 @@ def _with_sharded_batches(algorithm: Algorithm, mesh: Mesh) -> Algorithm:
     return algorithm._replace(update=update)
 
 
-def _devices(devices: Sequence[jax.Device] | None) -> np.ndarray:
-    return np.array(jax.local_devices() if devices is None else devices)
+def _devices(devices: Sequence[jax.Device] | None) -> Sequence[jax.Device]:
+    return jax.local_devices() if devices is None else devices

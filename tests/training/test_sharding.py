@@ -35,7 +35,7 @@ def test_on_eight_devices():
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    """Each holds half of the members; Slurm's variables tell them of each other."""
+    """Each holds half of the members, or of one run; Slurm's variables tell them of each other."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.training.one_of_two_processes", str(tmp_path)],
@@ -44,16 +44,27 @@ def test_two_processes_equal_one(tmp_path):
         )
         for slurm in two_tasks()
     ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    try:
+        assert [process.wait(timeout=600) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
 
-    population = Population(build(CONFIG))
+    trainer = build(CONFIG)
     hyper = stack_hypers([CONFIG.hyper.replace(rho=2.0 ** (i - 2)) for i in range(8)])
     keys = jnp.stack([stream_key(seed, Stream.TRAINING) for seed in range(8)])
-    state = jax.jit(population.warmup)(jax.jit(population.init)(keys, hyper), hyper)
-    train_epoch = jax.jit(population.train_epoch)
-    for _ in range(CONFIG.epochs):
+    members = trained(Population(trainer), keys, hyper, CONFIG.epochs)
+    assert_close_trees(checkpoint.restore(tmp_path / "members", members).tree, members)
+    one = trained(trainer, jax.random.key(0), CONFIG.hyper.as_arrays(), epochs=1)
+    assert_close_trees(checkpoint.restore(tmp_path / "one", one).tree, one)
+
+
+def trained(runs, key, hyper, epochs):
+    state = jax.jit(runs.warmup)(jax.jit(runs.init)(key, hyper), hyper)
+    train_epoch = jax.jit(runs.train_epoch)
+    for _ in range(epochs):
         state, _ = train_epoch(state, hyper)
-    assert_close_trees(checkpoint.restore(tmp_path, state).tree, state)
+    return state
 
 
 def two_tasks() -> list[dict[str, str]]:
