@@ -275,6 +275,18 @@ ARGUMENTS = [
     ("reproduce run --epochs all", "--epochs: got 'all', allowed is an integer"),
     ("reproduce run --seed 1", "--seed: unknown flag; see --help for all flags"),
     ("reproduce run --env x:y", "env: got 'x:y', but run was trained on 'ActionProbe'"),
+    # Comparisons.
+    ("compare", "folders: got none, allowed are sweep directories and run directories"),
+    ("compare none", "folders: none is no folder, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),
+    ("compare run/checkpoints", "folders: run/checkpoints is neither, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),
+    ("compare LONG", "folders: LONG cannot be read (File name too long)"),
+    ("compare run run/../run", "folders: got run twice, allowed is each folder once"),
+    ("compare run --html", "html: needs a folder for the page: add --out FOLDER"),
+    ("compare run --out", "--out: value is missing, allowed is a path"),
+    ("compare run --out run", "out: run is not empty, allowed is a new or empty folder"),
+    ("compare run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
+    ("compare run --out run/config.json/below", "out: run/config.json/below cannot be written (Not a directory)"),
+    ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
     # Environments and benchmarks.
     ("envs --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("envs PointButton1", "unexpected argument 'PointButton1'"),
@@ -288,6 +300,14 @@ ARGUMENTS = [
 ]
 
 FOLDERS = [
+    # A comparison reads logs and tables, never checkpoints.
+    (content("config.json", b"{"), "compare run", "run/config.json: not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    (line(b"nothing"), "compare run", "run/metrics.jsonl: line 1 is no epoch of a run"),
+    (missing("evaluation.json"), "compare run", "folders: no finished run to compare (1 unfinished)"),
+    (missing("metrics.jsonl"), "compare run", "folders: no finished run to compare (1 without an evaluation)"),
+    (content("results.csv", b""), "compare run", "run/results.csv: cannot be read as a table: No columns to parse from file"),
+    (content("results.csv", b"trial,env\n"), "compare run", "run/results.csv: missing column 'algorithm'"),
+    (huge("results.csv"), "compare run", "run/results.csv: larger than 1073741824 bytes"),
     # config.json: no file, no text, no JSON, no record.
     (missing("config.json"), "evaluate run", "run_dir: run is no run directory (it has no config.json)"),
     (folder("config.json"), "evaluate run", "run_dir: run is no run directory (it has no config.json)"),

@@ -5,8 +5,6 @@ A folder is data here: nothing that it names is imported, nothing pickled is rea
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,20 @@ import numpy as np
 
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
+from algd_jax.runs.compare.checking import (
+    COLUMNS,
+    NUMBERS,
+    TEXTS,
+    check_columns,
+    check_trials,
+    check_values,
+)
+from algd_jax.runs.compare.configurations import (
+    check_configurations,
+    differing,
+    flat,
+    name_configurations,
+)
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.logs import log_name, read_records
 
@@ -26,25 +38,6 @@ RESULTS = "results.csv"
 """The table of a sweep directory."""
 
 _LARGEST_TABLE = 2**30
-_LARGEST_NUMBER = 1e100  # Of which sums are finite.
-
-_TEXTS = ("trial", "env", "algorithm", "status")
-_INTEGERS = ("seed", "step")
-_NUMBERS = ("return", "cost", "cost_limit", "lam", "wall_time")
-_COLUMNS = ("trial", "env", "algorithm", "seed", "step", *_NUMBERS, "feasible", "status")
-_STATUSES = ("running", "done", "failed")
-_KEPT_APART = ("env", "algorithm", "seed", "cost_limit")
-_WITHOUT_EFFECT = (
-    "preset",
-    "checkpoint_epochs",
-    "keep_last",
-    "keep_every",
-    "keep_best",
-    "final_eval_episodes",
-    "lam_bound",
-    "value_bound",
-)
-"""Settings that change nothing in what is compared."""
 
 
 class Runs(NamedTuple):
@@ -84,20 +77,34 @@ def read_runs(folders: Sequence[Path]) -> Runs:
         else:
             config = RunDirectory(folder).look_up_config()
             tables.append(_read_run(folder, config))
-            settings[str(folder)] = _flat(config)
-    table = pd.concat(tables, ignore_index=True)
-    extra = set(table.columns) - set(_COLUMNS)
-    columns = sorted(extra | _differing(list(settings.values())))
-    for name in columns:  # A sweep says what it swept; of a run it is looked up.
-        looked_up = table.trial.map({trial: values.get(name) for trial, values in settings.items()})
-        given = table[name] if name in table else pd.Series(np.nan, table.index)
-        table[name] = given.astype(object).where(given.notna(), looked_up)
-    table, swept = _name_configurations(table, columns)
+            settings[str(folder)] = flat(config)
+    table, hyperparameters = _with_settings(pd.concat(tables, ignore_index=True), settings)
+    table, swept = name_configurations(table, hyperparameters)
     finished, left_out = _finished(table)
-    _check_limits(finished)
-    _check_seeds(finished)
+    check_configurations(finished)
     order = ["env", "configuration", "seed", "trial", "step"]
     return Runs(finished.sort_values(order, ignore_index=True), swept, left_out)
+
+
+def _with_settings(
+    table: pd.DataFrame, settings: dict[str, dict[str, Any]]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table with all hyperparameters: a sweep says which, those of a run are looked up.
+
+    Args:
+      table: of all trials.
+      settings: of the trials that are runs, by trial.
+
+    Returns:
+      The table, and the columns of hyperparameters.
+    """
+    swept = set(table.columns) - set(COLUMNS)
+    names = sorted(swept | differing(list(settings.values())))
+    for name in names:
+        looked_up = table.trial.map({trial: values.get(name) for trial, values in settings.items()})
+        given = table[name].astype(object) if name in table else looked_up
+        table[name] = given.where(given.notna(), looked_up)
+    return table, names
 
 
 def last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +140,7 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(
             path,
-            dtype=dict.fromkeys(_TEXTS, str),
+            dtype=dict.fromkeys(TEXTS, str),
             keep_default_na=False,
             na_values=["", "nan", "NaN"],
             low_memory=False,
@@ -142,14 +149,9 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # A parser's error is a ValueError.
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
-    if any(str(name).startswith("cost_limit/") for name in table):
-        raise ConfigError(f"{path}: has several limited costs, allowed here is one per run")
-    for name in _COLUMNS:
-        if name not in table:
-            raise ConfigError(f"{path}: missing column {name!r}")
-    if table.empty:
-        raise ConfigError(f"{path}: has no rows")
-    _check_values(table, path)
+    check_columns(table, path)
+    check_values(table, path)
+    check_trials(table, path)
     table["trial"] = f"{folder}: " + table.trial
     return table
 
@@ -184,53 +186,10 @@ def _read_run(folder: Path, config: Config) -> pd.DataFrame:
             "status": "done" if directory.evaluation_file.is_file() else "running",
         }
     )
-    numbers = dict.fromkeys(_NUMBERS, np.float64)
-    _check_values(table.astype(numbers), directory.metrics_file)
-    return table.astype(numbers)
-
-
-def _check_values(table: pd.DataFrame, path: Path) -> None:
-    """Raise for the first column with something else than what it has to hold."""
-    from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
-
-    for name in table.columns:
-        if not str(name).isprintable() or not all(
-            value.isprintable() for value in table[name].unique() if isinstance(value, str)
-        ):
-            raise ConfigError(f"{path}: {name!r}: allowed is printable text")
-    for name in _TEXTS:
-        if table[name].isna().any():
-            raise ConfigError(f"{path}: {name}: a value is missing")
-    unknown = set(table.status) - set(_STATUSES)
-    if unknown:
-        allowed = ", ".join(_STATUSES)
-        raise ConfigError(f"{path}: status: got {min(unknown)!r}, allowed is one of {allowed}")
-    for name in _INTEGERS:
-        if not is_integer_dtype(table[name]):
-            raise ConfigError(f"{path}: {name}: allowed is an integer in every row")
-    for name in _NUMBERS:
-        is_number = is_numeric_dtype(table[name]) and not is_bool_dtype(table[name])
-        if not is_number or (table[name].abs() > _LARGEST_NUMBER).any():
-            allowed = f"a number from {-_LARGEST_NUMBER:g} to {_LARGEST_NUMBER:g}, or nothing"
-            raise ConfigError(f"{path}: {name}: allowed is {allowed}")
-    if not is_bool_dtype(table.feasible):
-        raise ConfigError(f"{path}: feasible: allowed is True or False in every row")
-    if table.cost_limit.isna().any() or (table.cost_limit < 0).any():
-        raise ConfigError(f"{path}: cost_limit: allowed is a number >= 0 in every row")
-    _check_trials(table, path)
-
-
-def _check_trials(table: pd.DataFrame, path: Path) -> None:
-    """Raise if a trial has two rows of one step, or changes anything else than its results."""
-    twice = table.duplicated(["trial", "step"])
-    if twice.any():
-        row = table[twice].iloc[0]
-        raise ConfigError(f"{path}: trial {row.trial!r} has step {row.step} twice")
-    changing = {"step", "return", "cost", "lam", "feasible", "wall_time"}
-    for name in table.columns.difference(list(changing)):
-        kinds = table.groupby("trial")[name].nunique(dropna=False)
-        if (kinds > 1).any():
-            raise ConfigError(f"{path}: {name}: differs between rows of trial {kinds.idxmax()!r}")
+    table = table.astype(dict.fromkeys(NUMBERS, np.float64))
+    check_values(table, directory.metrics_file)
+    check_trials(table, directory.metrics_file)
+    return table
 
 
 def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -249,77 +208,3 @@ def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
 def describe_left_out(left_out: dict[str, int]) -> str:
     """For example ``2 unfinished, 1 failed``."""
     return ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """Every field of a configuration under its own name, as a flag names it; lists as text."""
-    values = dataclasses.asdict(config)
-    for name in [name for name, value in values.items() if isinstance(value, dict)]:
-        values |= values.pop(name)
-    return {k: json.dumps(v) if isinstance(v, list | tuple) else v for k, v in values.items()}
-
-
-def _differing(settings: list[dict[str, Any]]) -> set[str]:
-    """Names of settings with an effect that differ between runs of one environment and algorithm.
-
-    Presets choose some by environment and algorithm: that alone is no difference to compare.
-    """
-    seen: dict[tuple, dict[str, Any]] = {}
-    differing = set()
-    for values in settings:
-        first = seen.setdefault((values["env"], values["algorithm"]), values)
-        differing |= {name for name, value in values.items() if value != first[name]}
-    return differing - {*_KEPT_APART, *_WITHOUT_EFFECT}
-
-
-def _name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The table with ``configuration``, and the columns that tell configurations apart."""
-    swept = [name for name in columns if table[name].nunique(dropna=False) > 1]
-    one_seed = table.groupby(["env", "algorithm", "seed", *swept], dropna=False)
-    if (one_seed.cost_limit.nunique() > 1).any():
-        swept = [*swept, "cost_limit"]
-    names = table.algorithm.astype(object)
-    for column in swept:
-        texts = _texts(table[column])
-        names += texts.where(texts == "", f" {column}=" + texts)
-    return table.assign(configuration=names), swept
-
-
-def _check_limits(epochs: pd.DataFrame) -> None:
-    """Raise if a configuration was run with several limits in one environment."""
-    limits = epochs.groupby(["configuration", "env"]).cost_limit.unique()
-    for (configuration, env), values in limits.items():
-        if len(values) > 1:
-            found = " and ".join(f"{value:g}" for value in sorted(values))
-            raise ConfigError(
-                f"cost_limit: got {found} in runs of {configuration!r} on {env}, allowed is one "
-                "limit per configuration"
-            )
-
-
-def _texts(column: pd.Series) -> pd.Series:
-    """Values as texts, numbers as short as they stay different; nothing for a missing value."""
-    distinct = column.dropna().unique()
-    for digits in (3, 4, 6, 9, 17):
-        texts = {value: _text(value, digits) for value in distinct}
-        if len(set(texts.values())) == len(texts):
-            break
-    return column.map(texts).fillna("").astype(object)
-
-
-def _text(value: Any, digits: int) -> str:
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return f"{value:.{digits}g}" if is_number else str(value)
-
-
-def _check_seeds(epochs: pd.DataFrame) -> None:
-    """Raise if a configuration has one seed twice: such runs are not independent."""
-    trials = epochs.drop_duplicates("trial")
-    keys = ["configuration", "env", "seed"]
-    twice = trials[trials.duplicated(keys, keep=False)].sort_values([*keys, "trial"])
-    if len(twice):
-        first, second = twice.iloc[0], twice.iloc[1]
-        raise ConfigError(
-            f"seed: {first.seed} of {first.configuration!r} on {first.env} is in {first.trial} and "
-            f"in {second.trial}, allowed is each seed of a configuration once"
-        )
