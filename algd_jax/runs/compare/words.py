@@ -6,7 +6,15 @@ from algd_jax.runs.compare.reading import describe_left_out
 from algd_jax.runs.compare.statistics import COVERAGE, Estimate
 from algd_jax.runs.compare.summary import ALL, Comparison, Improvement, Row
 
-COLUMNS = ("configuration", "runs", "IQM return", "IQM cost", "mean cost", "limit", "feasible", "")
+COLUMNS = (
+    "configuration",
+    "runs",
+    "IQM return",
+    "IQM cost",
+    "mean cost / limit",
+    "feasible",
+    "verdict",
+)
 
 
 def heading(name: str) -> str:
@@ -18,19 +26,21 @@ def heading(name: str) -> str:
 
 def cells(row: Row, is_best: bool) -> list[str]:
     """A row of the table, under :data:`COLUMNS`."""
-    marks = ["best"] if is_best and row.feasible else []
-    marks += ["Pareto"] if row.pareto else []
-    marks += [] if row.feasible else ["NOT feasible"]
     return [
         row.configuration,
         str(sum(row.seeds)),
         interval_text(row.returns),
         interval_text(row.costs),
-        f"{row.mean_cost.value:.2f}",
-        f"{row.cost_limit:g}",
+        f"{row.mean_cost.value:.2f} / {row.cost_limit:g}",
         f"{row.share_feasible:.0%}",
-        ", ".join(marks),
+        _mark(row, is_best),
     ]
+
+
+def _mark(row: Row, is_best: bool) -> str:
+    if not row.feasible:
+        return "over"
+    return "best" if is_best else "Pareto" if row.pareto else ""  # The best is on the front too.
 
 
 def interval_text(estimate: Estimate) -> str:
