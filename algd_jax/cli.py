@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from algd_jax.errors import printable
 from algd_jax.runs.output import ignore_lost_output
 
 HELP = """\
@@ -125,5 +126,5 @@ def _fail(message: str, code: int, traceback: bool = False) -> int:
 
         tracebacks.print_exc()
     with contextlib.suppress(OSError):
-        print(f"algd: {message}", file=sys.stderr)
+        print(f"algd: {printable(message)}", file=sys.stderr)
     return code

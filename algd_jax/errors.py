@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+_LONGEST_SHOWN = 80
 
 
 class ConfigError(ValueError):
     """A configuration that cannot work; the message is one line fit for a terminal."""
+
+
+def printable(text: str) -> str:
+    """The text without what would do something to a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def shown(value: object) -> str:
+    """As ``repr``, but short and without recursion, whatever a file holds."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = short.maxother = _LONGEST_SHOWN
+    return short.repr(value)
 
 
 def unknown_name(field: str, value: str, allowed: Iterable[str]) -> ConfigError:

@@ -119,7 +119,8 @@ class EpisodeWrapper(Wrapper):
 
     def _reset_done(self, state: State) -> State:
         """Puts a new episode in the place of every ended one, keeping reward, done and sums."""
-        keys = jax.vmap(jax.random.split)(state.info["reset_key"])
+        # Cloned, because a key remains unused where no episode has ended.
+        keys = jax.vmap(jax.random.split)(jax.random.clone(state.info["reset_key"]))
         fresh = jax.vmap(self.env.reset)(keys[:, 0])
 
         def where_done(new: jax.Array, old: jax.Array) -> jax.Array:

@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import os
-import reprlib
 import types
 import typing
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 
 from algd_jax.config import Config
 from algd_jax.envs.registry import is_code
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, shown
 from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.provenance import provenance
 
@@ -27,7 +26,6 @@ FORMAT_VERSION = 4
 """Of ``config.json``; raised when an old file can no longer be read."""
 
 _LARGEST_CONFIG = 2**20
-_LONGEST_SHOWN = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +178,7 @@ class RunDirectory:
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ConfigError(
-                f"{self.config_file}: format_version: got {_shown(version)}, "
+                f"{self.config_file}: format_version: got {shown(version)}, "
                 f"allowed is {FORMAT_VERSION}"
             )
         for name, kind in (("config", dict), ("resumed", list)):
@@ -227,7 +225,7 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
         ("missing", [name for name in fields if name not in values]),
     ):
         if names:
-            raise ConfigError(f"{source}: {problem} field {_shown(names[0])} in {kind.__name__}")
+            raise ConfigError(f"{source}: {problem} field {shown(names[0])} in {kind.__name__}")
 
     def convert(name):
         value, wanted = values[name], hints[name]
@@ -239,7 +237,7 @@ def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:
             allowed = "printable text"
         except TypeError:
             allowed = wanted.__name__ if isinstance(wanted, type) else wanted
-        raise ConfigError(f"{source}: {name}: got {_shown(value)}, allowed is {allowed}")
+        raise ConfigError(f"{source}: {name}: got {shown(value)}, allowed is {allowed}")
 
     return kind(**{name: convert(name) for name in fields})
 
@@ -261,13 +259,6 @@ def _from_json(value: Any, wanted: Any) -> Any:
             with contextlib.suppress(OverflowError):  # Of an integer that is no float.
                 return kind(value)
     raise TypeError
-
-
-def _shown(value: Any) -> str:
-    """As ``repr``, but short and without recursion, whatever a file holds."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxlong = short.maxother = _LONGEST_SHOWN
-    return short.repr(value)
 
 
 def write_json(path: Path, value: Any) -> None:

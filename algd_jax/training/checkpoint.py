@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 from jax.experimental import multihost_utils
 
+from algd_jax.errors import printable
 from algd_jax.training import storage
 from algd_jax.training.manifest import (
     DamageError,
@@ -329,4 +330,4 @@ def _reason(error: Exception) -> str:
     if number:
         return os.strerror(int(number[1]))
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return printable(lines[0][:200]) if lines else type(error).__name__

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from algd_jax.errors import shown
 from algd_jax.training.storage import Array
 
 FORMAT_VERSION = 1
@@ -24,6 +25,7 @@ FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 
 _LARGEST_MANIFEST = 16 * 2**20
+_LONGEST_NAME = 300
 _BLOCK = 2**20
 
 
@@ -84,18 +86,18 @@ def read_manifest(folder: Path) -> Manifest:
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise DamageError(
-            f"{FILE_NAME}: format_version: got {version}, allowed is {FORMAT_VERSION}"
+            f"{FILE_NAME}: format_version: got {shown(version)}, allowed is {FORMAT_VERSION}"
         )
     try:
         return Manifest(
             step=int(content["step"]),
             notes=dict(content["notes"]),
             arrays={
-                name: Array(tuple(int(size) for size in shape), str(dtype))
+                _name(name): Array(tuple(int(size) for size in shape), _name(dtype))
                 for name, (shape, dtype) in content["arrays"].items()
             },
             files={
-                name: File(int(size), int(crc32))
+                _name(name): File(int(size), int(crc32))
                 for name, (size, crc32) in content["files"].items()
             },
         )
@@ -155,6 +157,13 @@ def _read_content(path: Path) -> dict[str, Any]:
     if not intact:
         raise DamageError(f"the content of {path.name} has changed")
     return content
+
+
+def _name(text: str) -> str:
+    """The text, if it can be a name; ValueError if not: it may be shown on a terminal."""
+    if not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise ValueError
+    return text
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
