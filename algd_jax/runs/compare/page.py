@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def curves_figure(comparison: Comparison, env: str) -> go.Figure:
     """Return and cost over environment steps; configurations beyond the best come on a click."""
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("return", "cost"))
+    figure = make_subplots(1, 2, subplot_titles=("return", "cost"), horizontal_spacing=0.12)
     epochs = comparison.runs.epochs[comparison.runs.epochs.env == env]
     names = [row.configuration for row in comparison.rows[env]]
     for name in names:
@@ -123,7 +124,8 @@ def _look(comparison: Comparison, name: str) -> dict[str, Any]:
     """Name and colour of a configuration; those beyond the best share grey."""
     rank = comparison.ranking.index(name)
     color = COLORS[rank] if rank < len(COLORS) else "#999999"
-    return {"name": html.escape(name), "color": color, "hidden": rank >= len(COLORS)}
+    label = "<br>".join(map(html.escape, textwrap.wrap(name, 36)))
+    return {"name": label, "color": color, "hidden": rank >= len(COLORS)}
 
 
 def _traces(line: Line, look: dict[str, Any]) -> list[go.Scatter]:
@@ -155,5 +157,5 @@ def _whiskers(estimate: Estimate) -> dict[str, Any] | None:
 
 
 def _titled(figure: go.Figure, title: str) -> go.Figure:
-    figure.update_layout(title=html.escape(title), height=520, template="plotly_white")
+    figure.update_layout(title=html.escape(title), height=480, template="plotly_white", margin_t=70)
     return figure

@@ -79,7 +79,7 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("a configuration with one run has no interval: nothing is known of its spread")
     elif fewest in COVERAGE:
         lines.append(
-            f"few runs: an interval from {fewest} holds the truth in about {COVERAGE[fewest]:.0%} "
-            "of cases, not in 95 %"
+            f"few runs: an interval from {fewest} holds the truth in about "
+            f"{100 * COVERAGE[fewest]:.0f} % of cases, not in 95 %"
         )
     return lines

@@ -1,0 +1,39 @@
+"""The interactive figures; that the page is safe and self-contained is tested with the command."""
+
+import pytest
+
+from algd_jax.runs.compare.page import curves_figure, trade_off_figure
+from algd_jax.runs.compare.pictures import COLORS
+from algd_jax.runs.compare.reading import read_runs
+from algd_jax.runs.compare.summary import compare
+from tests.runs.compare.tables import make_table, write_sweep
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    table = make_table(algorithms=("algd", "<b>"), rhos=(0.5, 1.0, 1.5, 5.0), seeds=2)
+    return compare(read_runs([write_sweep(tmp_path_factory.mktemp("sweep"), table)]))
+
+
+def test_configurations_beyond_the_best_come_on_a_click(comparison):
+    figure = curves_figure(comparison, "EnvA")
+    visible = {trace.name: trace.visible for trace in figure.data}
+    assert list(visible.values()) == [True] * len(COLORS) + ["legendonly"] * 2
+    assert sum(trace.showlegend for trace in figure.data) == 8
+    assert len(figure.data) == 8 * 2 * 2  # Return and cost, each with its band.
+
+
+def test_names_are_text(comparison):
+    for figure in (curves_figure(comparison, "EnvA"), trade_off_figure(comparison, "EnvA")):
+        assert not any("<b>" in trace.name for trace in figure.data)
+        assert any("&lt;b&gt;" in trace.name for trace in figure.data)
+
+
+def test_infeasible_points_are_hollow(comparison):
+    front, *points = trade_off_figure(comparison, "EnvA").data
+    rows = comparison.rows["EnvA"]
+    assert [point.marker.symbol == "circle" for point in points] == [row.feasible for row in rows]
+    assert [(point.x[0], point.y[0]) for point in points] == [
+        (row.mean_cost.value, row.returns.value) for row in rows
+    ]
+    assert len(front.x) == sum(row.pareto for row in rows)
