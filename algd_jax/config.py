@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.types import TOTAL_COST
 
 
@@ -166,6 +166,30 @@ class LoopConfig:
     termination_frees_cost: bool = False
 
 
+STOP, SKIP_UPDATE, RESTORE = "stop", "skip-update", "restore"
+_ON_BAD_NUMBER = (STOP, SKIP_UPDATE, RESTORE)
+
+
+@dataclasses.dataclass(frozen=True)
+class HealthConfig:
+    """What happens when numbers go bad (docs/reliability.md).
+
+    Attributes:
+      on_bad_number: when one is NaN or infinite: stop the run; skip-update, leaving out the update
+        or transition that holds it; or restore the last checkpoint and go on with a new key.
+      lam_bound: λ above this is told: the multiplier diverges.
+      value_bound: mean values and risks beyond this, of either sign, are told: the critics diverge.
+    """
+
+    on_bad_number: str = STOP
+    lam_bound: float = 1e3
+    value_bound: float = 1e4
+
+    @property
+    def skips_updates(self) -> bool:
+        return self.on_bad_number == SKIP_UPDATE
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A whole run.
@@ -180,6 +204,7 @@ class Config:
         of it that the environment names.
       loop: sizes of the training loop.
       agent: sizes of the agent.
+      health: what happens when numbers go bad.
       hyper: numbers that do not shape the program.
     """
 
@@ -191,6 +216,7 @@ class Config:
     constraints: tuple[str, ...] = (TOTAL_COST,)
     loop: LoopConfig = LoopConfig()
     agent: AgentConfig = AgentConfig()
+    health: HealthConfig = HealthConfig()
     hyper: Hyper = Hyper()
 
     @property
@@ -227,6 +253,7 @@ def validate(config: Config) -> None:
     validate_sizes(config.agent)
     validate_sizes(config.loop)
     validate_hyper(config.hyper)
+    _validate_health(config)
     _validate_constraints(config)
     if type(config.seed) is not int or not 0 <= config.seed < 2**32:
         raise _out_of_range("seed", config.seed, "an integer in [0, 2**32)")
@@ -318,6 +345,20 @@ _ORDERED = (
     ("sigma_min", "sigma_max", "below", np.less),
     ("ddpm_beta_min", "ddpm_beta_max", "up to", np.less_equal),
 )
+
+
+def _validate_health(config: Config) -> None:
+    health = config.health
+    if health.on_bad_number not in _ON_BAD_NUMBER:
+        raise unknown_name("on_bad_number", health.on_bad_number, _ON_BAD_NUMBER)
+    for name in ("lam_bound", "value_bound"):
+        allowed, accepts = _POSITIVE
+        value = getattr(health, name)
+        if not (math.isfinite(value) and accepts(value)):
+            raise _out_of_range(name, value, allowed)
+    if health.on_bad_number == RESTORE and not config.loop.checkpoint_epochs:
+        allowed = "restore only with checkpoint_epochs >= 1, so that there is what to restore"
+        raise _out_of_range("on_bad_number", RESTORE, allowed)
 
 
 def _validate_constraints(config: Config) -> None:

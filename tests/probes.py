@@ -125,6 +125,21 @@ class BrokenProbe(ProbeEnv):
         return jnp.where(time >= 5, jnp.nan, 1.0), jnp.float32(0)
 
 
+class RareBreak(ProbeEnv):
+    """The reward is NaN after one observation in twenty."""
+
+    def gains(self, obs, action, time):
+        return jnp.where(obs[0] > 0.9, jnp.nan, 1.0), jnp.float32(0)
+
+
+class ChanceBreak(ProbeEnv):
+    """The reward is NaN after one action in about 150, whatever the policy."""
+
+    def gains(self, obs, action, time):
+        unlucky = jnp.floor(jnp.abs(action[0]) * 1e4) % 150 == 0
+        return jnp.where(unlucky, jnp.nan, 1.0), jnp.float32(0)
+
+
 class PricedProbe(ProbeEnv):
     """Reward and cost are the first action component, although a cost may not be negative."""
 

@@ -60,6 +60,13 @@ def test_the_defaults_are_accepted():
             {"ddpm_beta_min": 0.5},
             "ddpm_beta_min: got 0.5, allowed is a number up to ddpm_beta_max = 0.02",
         ),
+        (
+            "health",
+            {"on_bad_number": "skip"},
+            "on_bad_number: unknown name 'skip'; allowed: restore, skip-update, stop",
+        ),
+        ("health", {"lam_bound": 0.0}, "lam_bound: got 0.0, allowed is a finite number > 0"),
+        ("health", {"value_bound": math.inf}, "value_bound: got inf, allowed is a finite number"),
         ("config", {"seed": -3}, "seed: got -3, allowed is an integer in [0, 2**32)"),
         ("config", {"seed": 2**32}, "seed: got 4294967296, allowed is an integer in [0, 2**32)"),
         ("loop", {"batch_size": 1.5}, "batch_size: got 1.5, allowed is an integer >= 1"),

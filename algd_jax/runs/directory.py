@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from algd_jax.config import Config
+from algd_jax.config import Config, HealthConfig
 from algd_jax.envs.registry import is_code
 from algd_jax.errors import ConfigError, shown
 from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.provenance import provenance
 
-FORMAT_VERSION = 4
-"""Of ``config.json``; raised when an old file can no longer be read."""
+FORMAT_VERSION = 5
+"""Of ``config.json``."""
+
+_OLDEST_VERSION = 4
+"""The oldest that is read: files of version 4 do not say what happens when numbers go bad."""
 
 _LARGEST_CONFIG = 2**20
 
@@ -176,15 +179,17 @@ class RunDirectory:
         except ValueError as error:
             raise ConfigError(f"{self.config_file}: holds a number of too many digits") from error
         version = record.get("format_version") if isinstance(record, dict) else None
-        if version != FORMAT_VERSION:
+        if type(version) is not int or not _OLDEST_VERSION <= version <= FORMAT_VERSION:
             raise ConfigError(
                 f"{self.config_file}: format_version: got {shown(version)}, "
-                f"allowed is {FORMAT_VERSION}"
+                f"allowed is {_OLDEST_VERSION} to {FORMAT_VERSION}"
             )
         for name, kind in (("config", dict), ("resumed", list)):
             if not isinstance(record.get(name), kind):
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
-        return record
+        if version == _OLDEST_VERSION:
+            record["config"].setdefault("health", dataclasses.asdict(HealthConfig()))
+        return record | {"format_version": FORMAT_VERSION}
 
     def _check_links(self) -> None:
         """Raise :class:`ConfigError` if a link leads out of the folder: a run writes here."""

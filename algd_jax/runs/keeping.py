@@ -100,6 +100,13 @@ class Keeper:
         self._tell_failure(self._state.save(step, state, notes, self._retained))
         self._saved_step = step
 
+    def forget_after(self, step: int) -> None:
+        """Remove the policies of later steps: the run goes another way from here."""
+        self.wait()
+        for folder in (self._directory.last, self._directory.best):
+            checkpoint.remove_after(folder, step)
+        self.best = read_best(self._directory)
+
     def wait(self) -> None:
         """Return when everything is on disk.
 

@@ -9,6 +9,7 @@ result = train(preset("quick", "PointButton1"), "runs/first")
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,14 +19,14 @@ import jax
 import numpy as np
 
 from algd_jax.agents.update import AgentState
-from algd_jax.config import Config, Hyper
-from algd_jax.envs.base import FLAGS, INVALID_COST
+from algd_jax.config import RESTORE, Config, Hyper
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
 from algd_jax.runs.files import append_note
+from algd_jax.runs.health import diverging, found
 from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.keeping import Best, Keeper
 from algd_jax.runs.logs import Logger, Record, by_cost
@@ -45,10 +46,23 @@ class RunError(Exception):
     """A run that failed; the message is one line fit for a terminal."""
 
 
+class BadNumberError(RunError):
+    """A number that went bad; from the last checkpoint the run may go another way.
+
+    Attributes:
+      found: what was bad.
+    """
+
+    def __init__(self, found: str, kept: str):
+        super().__init__(f"{found}; {kept}")
+        self.found = found
+
+
 _PER_CONSTRAINT = ("risk", "violation", "lam", "rho")
 """What an update reports of each constraint."""
 
-_PROBLEMS = {"cost": INVALID_COST, **FLAGS}
+RESTORES = 3
+"""Times that a run is set back to one checkpoint before it counts as failed."""
 
 
 class RunResult(NamedTuple):
@@ -125,6 +139,8 @@ class _Run:
         self.keeper = Keeper(directory, self.config, self._tell)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
+        self.set_back_to: list[int] = []
+        self.diverging: set[str] = set()
 
     def begin(self) -> TrainState:
         """The state after warm-up, from nothing."""
@@ -139,10 +155,31 @@ class _Run:
     def restore(self) -> TrainState:
         """The state of the last undamaged checkpoint."""
         self.display.phase("restoring")
-        like = jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
-        state = self.keeper.restore_state(like)
+        state = self.keeper.restore_state(self._state_like())
         self._start_compiling(fresh=False)
         return state
+
+    def _state_like(self) -> TrainState:
+        return jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
+
+    def _set_back(self, error: BadNumberError) -> TrainState:
+        """The last good state with a new key, if the run shall go on from there.
+
+        Raises:
+          BadNumberError: the same, if it shall not, or did not help.
+        """
+        if self.config.health.on_bad_number != RESTORE:
+            raise error
+        state = self.keeper.restore_state(self._state_like())
+        step = int(state.env_steps)
+        self.set_back_to.append(step)
+        attempt = self.set_back_to.count(step)
+        if attempt > RESTORES:
+            raise error
+        self._tell(f"{error.found}; going on from the checkpoint of step {step} with a new key")
+        self.keeper.forget_after(step)
+        self.logger.rewind(step)
+        return state.replace(key=jax.random.fold_in(state.key, attempt))
 
     def train(self, state: TrainState, stop_requested: Callable[[], bool]) -> RunResult:
         """All remaining epochs and, unless stopped before, the final evaluation."""
@@ -154,14 +191,19 @@ class _Run:
             clock = time.perf_counter()
             stopped = stop_requested() or preempted(done)
             while done < self.config.epochs and not stopped:
-                state, record = self._epoch(state, done)
+                try:
+                    state, record = self._epoch(state, done)
+                except BadNumberError as error:
+                    state = self._set_back(error)
+                    done = epochs_made(self.config, int(state.env_steps))
+                    continue
                 done += 1
                 stopped = stop_requested() or preempted(done)
                 self.display.phase("checkpointing")
                 self.keeper.keep(state, record, now=stopped or done == self.config.epochs)
                 if stopped:  # Before it is shown: that may be all there is time for.
                     self._wait_for_checkpoints()
-                seconds_per_epoch = (time.perf_counter() - clock) / (done - first)
+                seconds_per_epoch = (time.perf_counter() - clock) / max(1, done - first)
                 self._show(record, (self.config.epochs - done) * seconds_per_epoch)
             self.keeper.keep_state(state, int(state.env_steps))
             self._wait_for_checkpoints()
@@ -226,7 +268,7 @@ class _Run:
             (metrics, state.health, state.env_steps, state.agent.updates)
         )
         seconds = time.perf_counter() - clock
-        self._check_health(health)
+        self._check_health(health, metrics)
         self.display.phase("evaluating")
         evaluation = self._evaluate(state.agent, epoch, int(step))
         record = {
@@ -241,6 +283,7 @@ class _Run:
         }
         with self.writing(self.directory.metrics_file):
             self.logger.log(record)
+        self._warn_of_divergence(record)
         return state, record
 
     def _evaluate(self, agent: AgentState, epoch: int, step: int) -> Episodes:
@@ -248,7 +291,9 @@ class _Run:
         episodes = jax.device_get(self.programs.evaluate(agent, key, self.hyper))
         for name, values in {"returns": episodes.returns, **episodes.named_costs}.items():
             if not np.all(np.isfinite(values)):
-                raise self._not_finite(f"evaluation {name}", step)
+                raise self._not_finite(
+                    f"evaluation {name} is NaN or infinite at environment step {step}"
+                )
         return episodes
 
     def _final_evaluation(self) -> Summary:
@@ -269,12 +314,28 @@ class _Run:
             )
         )
 
-    def _check_health(self, health: Health) -> None:
+    def _check_health(self, health: Health, metrics: EpochMetrics | None = None) -> None:
+        """Deal with the first bad number of an epoch, or of warm-up (without metrics)."""
         bad = describe(health, CHECKED)
-        if bad is not None:
-            raise self._not_finite(bad.quantity, bad.env_step)
+        if bad is None:
+            return
+        every = self.config.steps_per_epoch * self.config.loop.updates_per_step
+        can_go_on = self.config.health.skips_updates and (
+            metrics is None or metrics.skipped < every
+        )
+        if not can_go_on:
+            raise self._not_finite(found(bad))
+        skipped = 0 if metrics is None else int(metrics.skipped)
+        self._tell(f"{found(bad)}; {skipped} updates and all bad transitions were left out")
 
-    def _not_finite(self, quantity: str, env_step: int) -> RunError:
+    def _warn_of_divergence(self, record: Record) -> None:
+        """Tell what has passed its bound, once until it comes back."""
+        beyond = dict(diverging(record, self.config))
+        for name in beyond.keys() - self.diverging:
+            self._tell(beyond[name])
+        self.diverging = set(beyond)
+
+    def _not_finite(self, what: str) -> BadNumberError:
         with contextlib.suppress(RunError):  # The last good one may be on its way to the disk.
             self._wait_for_checkpoints()
         step = checkpoint.latest(self.directory.last)
@@ -283,8 +344,7 @@ class _Run:
             if step is None
             else f"the last good policy, of step {step}, is kept in {self.directory.last}"
         )
-        problem = _PROBLEMS.get(quantity, "is NaN or infinite")
-        return RunError(f"{quantity} {problem} at environment step {env_step}; {kept}")
+        return BadNumberError(what, kept)
 
 
 def _best_text(best: Best | None) -> str:
@@ -313,8 +373,12 @@ def _metrics_record(config: Config, metrics: EpochMetrics) -> Record:
     ended = metrics.episodes > 0
     return record | {
         "episodes": int(metrics.episodes),
-        **{name: value if ended else None for name, value in episodes.items()},
-        "step_cost": float(metrics.step_cost),
+        **{
+            name: value if ended and math.isfinite(value) else None
+            for name, value in episodes.items()
+        },
+        "step_cost": float(metrics.step_cost) if math.isfinite(metrics.step_cost) else None,
+        "skipped_updates": int(metrics.skipped),
     }
 
 

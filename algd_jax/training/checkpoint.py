@@ -240,6 +240,13 @@ def set_aside(folder: Path, steps: Collection[int]) -> None:
         _replace(folder / str(step), folder / f"{step}{_DAMAGED}")
 
 
+def remove_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps."""
+    for later in _steps(folder):
+        if later > step:
+            _remove(folder / str(later))
+
+
 def _is_first_process() -> bool:
     return jax.process_index() == 0
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +21,20 @@ from algd_jax.agents.update import AgentState, UpdateMetrics
 from algd_jax.config import Config, Hyper
 from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
 from algd_jax.envs.base import FLAGS, named_costs
-from algd_jax.training.health import Health, check, healthy
+from algd_jax.training.health import Health, are_finite, healthy, is_finite, note_first_bad
 from algd_jax.training.replay import Replay, add, init_replay, sample
 from algd_jax.types import TOTAL_COST, Transition
 
 _CHECKED_TRANSITION = ("action", "next_obs", "reward", "cost")
 _CHECKED_UPDATE = tuple(field.name for field in dataclasses.fields(UpdateMetrics))
-CHECKED = _CHECKED_TRANSITION + tuple(FLAGS) + _CHECKED_UPDATE
+CHECKED = (*_CHECKED_TRANSITION, "state", *FLAGS, *_CHECKED_UPDATE)
 """Names of the quantities watched, in the order in which they arise.
 
 For NaN and infinity, a cost also for being negative; a flag of the environment must not be set.
+``state`` is the environments' own. The quantities of updates are ``CHECKED_IN_UPDATES``.
 """
+
+CHECKED_IN_UPDATES = frozenset(_CHECKED_UPDATE)
 
 
 class TrainState(struct.PyTreeNode):
@@ -62,6 +67,7 @@ class EpochMetrics(struct.PyTreeNode):
       episode_cost: their mean cost, 0 if none ended.
       episode_parts: the same of each limited part of the cost, by name.
       step_cost: mean cost per environment step.
+      skipped: updates that were left out because a number was bad (see ``HealthConfig``).
     """
 
     updates: UpdateMetrics
@@ -70,6 +76,7 @@ class EpochMetrics(struct.PyTreeNode):
     episode_cost: jax.Array
     episode_parts: dict[str, jax.Array]
     step_cost: jax.Array
+    skipped: jax.Array
 
 
 class EpisodeSums(struct.PyTreeNode):
@@ -133,13 +140,23 @@ class Trainer:
             key, act_key, learn_key = jax.random.split(state.key, 3)
             state = self._interact(state.replace(key=key), act_key, hyper)
             agent, updates = self._learn(state.agent, state.replay, learn_key, hyper)
-            one_by_one = {name: getattr(updates, name) for name in _CHECKED_UPDATE}
-            health = check(state.health, CHECKED, one_by_one, state.env_steps)
+            finite = are_finite({name: getattr(updates, name) for name in _CHECKED_UPDATE})
+            health = note_first_bad(state.health, CHECKED, _CHECKED_UPDATE, finite, state.env_steps)
             state = state.replace(agent=agent, health=health)
-            return state, (_mean(updates), episode_sums(state.env))
+            made = jnp.all(finite, axis=1) if self._skips else None
+            return state, (_mean(updates, made), episode_sums(state.env), made)
 
-        state, (updates, sums) = jax.lax.scan(iteration, state, length=self.config.steps_per_epoch)
-        return state, epoch_metrics(updates, sums)
+        if self._skips:  # What has been told does not hide what comes.
+            state = state.replace(health=healthy())
+        length = self.config.steps_per_epoch
+        state, (updates, sums, made) = jax.lax.scan(iteration, state, length=length)
+        if made is None:
+            return state, epoch_metrics(_mean(updates), sums, jnp.int32(0))
+        return state, epoch_metrics(_mean(updates, jnp.any(made, axis=1)), sums, jnp.sum(~made))
+
+    @property
+    def _skips(self) -> bool:
+        return self.config.health.skips_updates
 
     @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
@@ -156,13 +173,15 @@ class Trainer:
         env_state = self._vector_env.step(state.env, actions)
         transitions = make_transition(self.config, state.env.obs, actions, env_state)
         env_steps = state.env_steps + loop.num_envs
+        quantities = watched(self.config, transitions, env_state)
+        finite = are_finite(quantities)
+        # A bad transition would make every update bad that draws it.
+        kept = jnp.all(finite, axis=1) if self._skips else None
         return state.replace(
             env=env_state,
-            replay=add(state.replay, transitions, env_state.done > 0),
+            replay=add(state.replay, transitions, env_state.done > 0, kept),
             env_steps=env_steps,
-            health=check(
-                state.health, CHECKED, watched(self.config, transitions, env_state), env_steps
-            ),
+            health=note_first_bad(state.health, CHECKED, tuple(quantities), finite, env_steps),
         )
 
     def _learn(
@@ -176,7 +195,11 @@ class Trainer:
 
         def update(agent, batch_and_key):
             batch, key = batch_and_key
-            return self.algorithm.update(agent, batch, key, hyper)
+            updated, metrics = self.algorithm.update(agent, batch, key, hyper)
+            if self._skips:
+                fine = is_finite(metrics)
+                updated = jax.tree.map(partial(jnp.where, fine), updated, agent)
+            return updated, metrics
 
         keys = jax.random.split(update_key, loop.updates_per_step)
         return jax.lax.scan(update, agent, (batches, keys))
@@ -209,13 +232,13 @@ def make_transition(config: Config, obs: jax.Array, actions: jax.Array, after: S
 
 
 def watched(config: Config, transitions: Transition, after: State) -> dict[str, jax.Array]:
-    """What is checked of one step, as arrays [1, N, …] in which all that is wrong is not finite."""
+    """What is checked of one step, as arrays [N, …] in which all that is wrong is not finite."""
     quantities = {name: getattr(transitions, name) for name in _CHECKED_TRANSITION}
     costs = named_costs(after.metrics, (TOTAL_COST, *config.limited_parts))
     quantities["cost"] = jnp.where(costs >= 0, costs, jnp.nan)
     info = after.info
     flags = {name: jnp.where(info[name] > 0, jnp.nan, 0.0) for name in FLAGS if name in info}
-    return {name: value[None] for name, value in (quantities | flags).items()}
+    return quantities | {"state": _nan_if_any(after.pipeline_state, len(costs))} | flags
 
 
 def empty_transition(spec: EnvSpec, config: Config) -> Transition:
@@ -239,12 +262,18 @@ def episode_sums(after: State) -> EpisodeSums:
     )
 
 
-def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums) -> EpochMetrics:
-    """Reduce the epoch's per-step records by their leading axis of steps."""
+def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums, skipped: jax.Array) -> EpochMetrics:
+    """What an epoch reports.
+
+    Args:
+      updates: means over its updates.
+      sums: of its steps, leaves with a leading axis.
+      skipped: [] updates left out.
+    """
     episodes = jnp.sum(sums.episodes)
     per_episode = 1.0 / jnp.maximum(episodes, 1.0)
     return EpochMetrics(
-        updates=_mean(updates),
+        updates=updates,
         episodes=episodes,
         episode_return=jnp.sum(sums.episode_return) * per_episode,
         episode_cost=jnp.sum(sums.episode_cost) * per_episode,
@@ -252,9 +281,23 @@ def epoch_metrics(updates: UpdateMetrics, sums: EpisodeSums) -> EpochMetrics:
             name: jnp.sum(costs) * per_episode for name, costs in sums.episode_parts.items()
         },
         step_cost=jnp.mean(sums.step_cost),
+        skipped=skipped,
     )
 
 
-def _mean(records: UpdateMetrics) -> UpdateMetrics:
-    """Over the leading axis."""
-    return jax.tree.map(lambda values: jnp.mean(values, axis=0), records)
+def _mean(records: UpdateMetrics, counted: jax.Array | None = None) -> UpdateMetrics:
+    """Over the leading axis; of those that are counted ([I] bool), or all."""
+
+    def mean(values):
+        where = None if counted is None else jnp.expand_dims(counted, range(1, values.ndim))
+        return jnp.mean(values, axis=0, where=where)
+
+    return jax.tree.map(mean, records)
+
+
+def _nan_if_any(states: Any, count: int) -> jax.Array:
+    """[N] zeros, but NaN where a number of trees [N, …] is. Infinity may be meant there."""
+    leaves = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    has_nan = [jnp.any(jnp.isnan(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
+    bad = functools.reduce(jnp.logical_or, has_nan, jnp.zeros(count, bool))
+    return jnp.where(bad, jnp.nan, 0.0)

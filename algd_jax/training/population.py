@@ -102,6 +102,8 @@ def _train_or_freeze(
     Once per epoch, and of the agent only: selecting replay as well would copy it.
     """
     after, metrics = trainer.train_epoch(state, hyper)
+    if trainer.config.health.skips_updates:  # Then nothing bad has got into the agent.
+        return after, metrics
     keep = after.health.quantity == HEALTHY
     agent = jax.tree.map(partial(jnp.where, keep), after.agent, state.agent)
     return after.replace(agent=agent), metrics

@@ -60,7 +60,9 @@ def init_replay(example: Transition, environments: int, capacity: int) -> Replay
     )
 
 
-def add(replay: Replay, transitions: Transition, ended: jax.Array) -> Replay:
+def add(
+    replay: Replay, transitions: Transition, ended: jax.Array, kept: jax.Array | None = None
+) -> Replay:
     """Write one step of the N environments over their oldest rows.
 
     The observation after the step goes into the row that follows. If the episode goes on, the next
@@ -70,6 +72,7 @@ def add(replay: Replay, transitions: Transition, ended: jax.Array) -> Replay:
       replay: what is stored so far.
       transitions: leaves [N, …]. Within an episode ``obs`` is the ``next_obs`` of the step before.
       ended: [N] whether the step was the last of its episode, terminated or timed out.
+      kept: [N] whether the transition may be drawn; by default all may.
     """
     length = _ring_length(replay)
     here, after = (_flat(replay, replay.position + offset) for offset in (0, 1))
@@ -81,7 +84,7 @@ def add(replay: Replay, transitions: Transition, ended: jax.Array) -> Replay:
     obs = rows.obs.at[after].set(transitions.next_obs, unique_indices=True)
     return Replay(
         rows=rows.replace(obs=obs),
-        starts=replay.starts.at[here].set(True).at[after].set(False),
+        starts=replay.starts.at[here].set(True if kept is None else kept).at[after].set(False),
         position=(replay.position + jnp.where(ended, 2, 1)) % length,
         filled=jnp.minimum(jnp.maximum(replay.filled, jnp.max(replay.position) + 2), length),
     )

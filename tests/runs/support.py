@@ -17,7 +17,7 @@ import pytest
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import registry
 from algd_jax.runs.logs import CLOCK_FIELDS
-from tests.probes import ActionProbe, BrokenProbe, PartsProbe, ProbeEnv
+from tests.probes import ActionProbe, BrokenProbe, ChanceBreak, PartsProbe, ProbeEnv, RareBreak
 
 WARMUP, EPOCH, EPOCHS = 32, 64, 4
 LAST_STEP = WARMUP + EPOCHS * EPOCH
@@ -61,9 +61,8 @@ class LateBreak(ProbeEnv):
         return jnp.where(time >= 25, jnp.nan, 1.0), jnp.float32(0)
 
 
-PROBES = {
-    kind.__name__: kind for kind in (ProbeEnv, ActionProbe, PartsProbe, BrokenProbe, LateBreak)
-}
+_KINDS = (ProbeEnv, ActionProbe, PartsProbe, BrokenProbe, LateBreak, RareBreak, ChanceBreak)
+PROBES = {kind.__name__: kind for kind in _KINDS}
 
 
 @pytest.fixture(scope="session", autouse=True)

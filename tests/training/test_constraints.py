@@ -139,8 +139,8 @@ def test_parts_are_summed_as_the_limit_sums_them():
 @pytest.mark.parametrize(
     ("probe", "constraints", "found"),
     [
-        (NegativePart, PARTS, ("cost", 4)),  # Which the total, 0.75, hides.
-        (BrokenPart, ("cost_high",), ("cost", 4)),  # The total is reported, limited or not.
+        (NegativePart, PARTS, ("cost", 4, 0)),  # Which the total, 0.75, hides.
+        (BrokenPart, ("cost_high",), ("cost", 4, 0)),  # The total is reported, limited or not.
         (PartsProbe, PARTS, None),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
+from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
 from algd_jax.training.epoch import CHECKED, Trainer
 from algd_jax.training.health import describe
 from algd_jax.training.replay import sample
@@ -18,6 +18,7 @@ from tests.probes import (
     GoalProbe,
     PricedProbe,
     ProbeEnv,
+    RareBreak,
     TerminatingProbe,
     UnplacedProbe,
 )
@@ -146,10 +147,10 @@ def test_first_bad_number_is_named():
     assert describe(state.health, CHECKED) is None
     state, _ = jax.jit(trainer.train_epoch)(state, hyper)
     bad = describe(state.health, CHECKED)
-    assert bad == ("reward", 20)  # the fifth step of four environments
+    assert bad == ("reward", 20, 0)  # the fifth step of four environments, all of which are bad
 
 
-@pytest.mark.parametrize(("action", "found"), [(-0.5, ("cost", 4)), (0.5, None)])
+@pytest.mark.parametrize(("action", "found"), [(-0.5, ("cost", 4, 0)), (0.5, None)])
 def test_a_negative_cost_is_bad(action, found):
     trainer, hyper, state = make(PricedProbe(), warmup_steps=16)
     act = lambda state, obs, key, hyper: jnp.full(2, action)  # noqa: E731
@@ -161,7 +162,84 @@ def test_a_negative_cost_is_bad(action, found):
 def test_a_flag_of_the_environment_is_bad():
     trainer, hyper, state = make(UnplacedProbe(), warmup_steps=16)
     state = jax.jit(trainer.warmup)(state, hyper)
-    assert describe(state.health, CHECKED) == ("placement_failed", 4)
+    assert describe(state.health, CHECKED) == ("placement_failed", 4, 0)
+
+
+class HiddenNaN(ProbeEnv):
+    """The state turns NaN at the fifth step, and no observation shows it."""
+
+    def reset(self, rng):
+        return self._hide(super().reset(rng))
+
+    def step(self, state, action):
+        return self._hide(super().step(state, action))
+
+    def _hide(self, state):
+        time = state.pipeline_state["time"]
+        hidden = jnp.where(time >= 5, jnp.nan, jnp.inf)  # Infinity may be meant: a best so far.
+        return state.replace(pipeline_state={**state.pipeline_state, "hidden": hidden})
+
+
+def test_a_state_that_turns_nan_is_bad():
+    trainer, hyper, state = make(HiddenNaN(), warmup_steps=32)
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert describe(state.health, CHECKED) == ("state", 20, 0)
+
+
+def bad_steps(trainer, state, steps):
+    """[steps, N] where ``RareBreak`` gives NaN; its observations do not depend on the actions."""
+    step, env_state, bad = jax.jit(trainer._vector_env.step), state.env, []
+    for _ in range(steps):
+        bad.append(env_state.obs[:, 0] > 0.9)
+        env_state = step(env_state, jnp.zeros((4, 2)))
+    return np.stack(bad)
+
+
+def test_the_environment_of_the_first_bad_number_is_named():
+    trainer, hyper, state = make(RareBreak(), warmup_steps=80)
+    obs = jnp.zeros((4, 2)).at[2, 0].set(0.95)
+    state = state.replace(env=state.env.replace(obs=obs))
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert describe(state.health, CHECKED) == ("reward", 4, 2)
+
+
+def skipping(env, **loop):
+    trainer, hyper, state = make(env, **loop)
+    config = dataclasses.replace(trainer.config, health=HealthConfig(on_bad_number="skip-update"))
+    return dataclasses.replace(trainer, config=config), hyper, state
+
+
+def test_bad_transitions_are_left_out_of_replay():
+    trainer, hyper, state = skipping(RareBreak(), warmup_steps=80)
+    bad = bad_steps(trainer, state, 20)
+    state = jax.jit(trainer.warmup)(state, hyper)
+    assert int(state.replay.starts.sum()) == np.sum(~bad)
+    drawn = sample(state.replay, jax.random.key(1), (1_000,))
+    assert np.all(np.isfinite(drawn.reward))
+    state, metrics = jax.jit(trainer.train_epoch)(state, hyper)
+    assert int(metrics.skipped) == 0
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(metrics.updates))
+
+
+def test_bad_updates_are_left_out():
+    trainer, hyper, state = skipping(ProbeEnv())
+    update = trainer.algorithm.update
+
+    def sometimes_bad(agent, batch, key, hyper):
+        agent, metrics = update(agent, batch, key, hyper)
+        poison = jnp.where(jax.random.bernoulli(key, 0.3), jnp.nan, 0.0)
+        actor = jax.tree.map(lambda x: x + poison, agent.actor)
+        return agent.replace(actor=actor), metrics.replace(energy=metrics.energy + poison)
+
+    algorithm = trainer.algorithm._replace(update=sometimes_bad)
+    trainer = dataclasses.replace(trainer, algorithm=algorithm)
+    state = jax.jit(trainer.warmup)(state, hyper)
+    state, metrics = jax.jit(trainer.train_epoch)(state, hyper)
+    assert 0 < int(metrics.skipped) < 32
+    assert int(state.agent.updates) == 32 - int(metrics.skipped)
+    for leaf in jax.tree.leaves((state.agent, metrics)):
+        assert np.all(np.isfinite(leaf))
+    assert describe(state.health, CHECKED).quantity == "energy"
 
 
 def pairs(obs, next_obs):
