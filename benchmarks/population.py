@@ -1,10 +1,11 @@
 """What do P agents in one program gain over P programs, and what memory do they take?
 
-Timed in turn: a jitted, vmapped training epoch (or its updates alone, on batches drawn before) for
-P agents and for one. The gain is agent-updates per second over those of one agent, round by round:
-P single runs one after the other have 1. The bend of its curve is the P beyond which more agents
-gain little. Not timed: compiling, warm-up, evaluation. Bytes are those of the state that is carried
-on, and XLA's plan of the temporary memory; operations are XLA's count.
+Timed in turn: the jitted training epoch (or its updates alone, on batches drawn before) of P agents
+in one program, and that of one agent as it runs alone. The gain is agent-updates per second over
+those of one agent, round by round: P single runs one after the other have 1. The bend of its curve
+is the P beyond which more agents gain little. Not timed: compiling, warm-up, evaluation. Bytes are
+those of the state that is carried on, and XLA's plan of the temporary memory; operations are XLA's
+count.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def bend(gains: Mapping[int, float]) -> int:
 
 def _rows(program: str, preset: str, sizes: Sizes) -> list[Row]:
     of = subject(sizes.env, preset)
-    single = _program(program, of, 1, sizes)
+    single = _alone(program, of, sizes)
     rows = [
         {"program": program, "preset": preset, **_figures(program, of, members, single, sizes)}
         for members in sizes.members
@@ -119,6 +120,18 @@ def _program(name: str, of: Subject, members: int, sizes: Sizes) -> Carried:
     if name == "epoch":
         return epochs(of, members, sizes.steps, sizes.capacity)
     return updates(of, members, sizes.steps * of.config.loop.updates_per_step)
+
+
+def _alone(name: str, of: Subject, sizes: Sizes) -> Carried:
+    """One agent without the axis P, which costs something even if P is 1."""
+    if name == "updates":
+        return update.updates(of, sizes.steps * of.config.loop.updates_per_step)
+    trainer = shortened(of, sizes.steps, sizes.capacity).trainer
+
+    def epoch(state, hyper):
+        return trainer.train_epoch(state, hyper)[0]
+
+    return carried(epoch, jax.jit(trainer.init)(jax.random.key(0), of.hyper), of.hyper)
 
 
 def _figures(program: str, of: Subject, members: int, single: Carried, sizes: Sizes) -> Row:
