@@ -1,14 +1,16 @@
 """ALGD: Augmented-Lagrangian-Guided Diffusion for safe reinforcement learning, in JAX.
 
-The names below need JAX alone. Environments are in ``algd_jax.envs``, presets in
-``algd_jax.presets``, the jitted loop in ``algd_jax.training.epoch``, whole runs in
-``algd_jax.runs.run``; those also load MuJoCo.
+The names below need JAX alone, but for ``train`` and ``Run``, which load MuJoCo when they are first
+used. Environments are in ``algd_jax.envs``, presets in ``algd_jax.presets``, the jitted loop in
+``algd_jax.training.epoch``.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from algd_jax.agents.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from algd_jax.agents.critics import CriticValues, td_targets
 from algd_jax.agents.update import AgentState, UpdateMetrics
-from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
+from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
 from algd_jax.diffusion.chain import (
     ChainNoise,
     ddpm_chain,
@@ -44,7 +46,19 @@ from algd_jax.lagrangian.multiplier import (
 from algd_jax.lagrangian.penalty import PenaltyRule, fixed_penalty, growing_penalty
 from algd_jax.types import Transition
 
+if TYPE_CHECKING:
+    from algd_jax.runs.api import Policy, Run, train
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Policy", "Run", "train"):
+        from algd_jax.runs import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ALGORITHMS",
@@ -56,10 +70,13 @@ __all__ = [
     "ConfigError",
     "CriticValues",
     "Denoising",
+    "HealthConfig",
     "Hyper",
     "LoopConfig",
     "MultiplierRule",
     "PenaltyRule",
+    "Policy",
+    "Run",
     "Transition",
     "UpdateMetrics",
     "VarianceExploding",
@@ -83,6 +100,7 @@ __all__ = [
     "score_target",
     "squash_to_box",
     "td_targets",
+    "train",
     "variance_exploding",
     "ve_chain",
     "zero_chain_noise",

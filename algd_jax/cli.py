@@ -25,6 +25,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
   algd envs                    list the environments
+  algd doctor                  what this machine offers, and what is wrong with its fix
   algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
   algd COMMAND --help          all arguments of a command
   algd --version               version
@@ -32,7 +33,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
 Exit codes: 0 success, 1 a run that failed or was not reproduced, 2 a bad argument, 130, 143 or 138
 stopped by Ctrl-C, SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "landscape", "reproduce", "compare", "envs", "benchmark")
+COMMANDS = ("train", "evaluate", "landscape", "reproduce", "compare", "envs", "doctor", "benchmark")
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -85,6 +86,7 @@ def _run(command: str, argv: list[str]) -> int:
             "reproduce": commands.run_reproduce,
             "compare": commands.run_compare,
             "envs": commands.run_envs,
+            "doctor": commands.run_doctor,
             "benchmark": commands.run_benchmark,
         }
         try:

@@ -17,7 +17,7 @@ from tests.probes import PartsProbe, ProbeEnv
 from tests.runs.support import TINY_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ["adapters.md", "own_environment.md", "reliability.md", "sweeps.md"]
+PAGES = ["adapters.md", "own_environment.md", "python.md", "reliability.md", "sweeps.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -23,6 +23,7 @@ from algd_jax.runs.benchmark import run_benchmarks
 from algd_jax.runs.compare.command import compare_folders
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display, make_display
+from algd_jax.runs.doctor import examine
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
@@ -33,6 +34,7 @@ from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import (
     make_console,
     print_comparison,
+    print_findings,
     print_landscape,
     print_reproduction,
     print_specs,
@@ -192,6 +194,21 @@ class EnvsArguments:
 
 
 @dataclasses.dataclass
+class DoctorArguments:
+    """Report devices, versions, compilation cache and memory, and what is wrong with its fix.
+
+    Exit code 1 if something is.
+
+    Attributes:
+      json: print one JSON list and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class BenchmarkArguments:
     """Measure speed and memory on this machine; the benchmarks are part of the source checkout.
 
@@ -285,6 +302,17 @@ def run_envs(argv: Sequence[str]) -> int:
     else:
         print_specs(make_console(), specs)
     return 0
+
+
+def run_doctor(argv: Sequence[str]) -> int:
+    """``algd doctor``."""
+    arguments = parse(DoctorArguments, argv, "algd doctor")
+    findings = examine()
+    if arguments.json:
+        _print_json([dataclasses.asdict(finding) for finding in findings])
+    else:
+        print_findings(make_console(), findings)
+    return int(any(finding.fix for finding in findings))
 
 
 def run_benchmark(argv: Sequence[str]) -> int:

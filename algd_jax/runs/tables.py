@@ -14,6 +14,7 @@ from rich.text import Text
 from algd_jax.envs import EnvSpec
 from algd_jax.runs.compare import words
 from algd_jax.runs.compare.summary import Comparison
+from algd_jax.runs.doctor import Finding
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
 from algd_jax.runs.reproduce import Reproduction
@@ -96,6 +97,17 @@ def print_reproduction(console: Console, found: Reproduction) -> None:
         lines.insert(0, f"DIFFERENT: {first.name} of epoch {first.epoch}: {values}")
     for line in lines:  # Of a file that may hold anything: neither style nor wrapping.
         console.print(line, markup=False, soft_wrap=True)
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """What a machine offers, line by line, and what to do where something is wrong."""
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        console.print(f"{finding.name:<{width}}  {finding.value}", markup=False)
+        if finding.fix:
+            console.print(f"{'':<{width}}  wrong: {finding.fix}", markup=False, style="red")
+    wrong = sum(finding.fix is not None for finding in findings)
+    console.print("nothing is wrong" if not wrong else f"{wrong} of {len(findings)} are wrong")
 
 
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:

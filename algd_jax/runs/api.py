@@ -1,0 +1,156 @@
+"""Runs from Python: train one, or open its folder, and use its policy.
+
+import algd_jax
+from algd_jax.presets import preset
+
+run = algd_jax.train(preset("quick", "PointButton1"), "runs/first")
+run.metrics.plot("step", ["eval_return", "eval_cost"])
+action = run.policy(obs)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from algd_jax.agents.algorithms import Algorithm
+from algd_jax.agents.update import AgentState
+from algd_jax.config import Config, Hyper
+from algd_jax.runs import run as host_loop
+from algd_jax.runs.build import build
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
+from algd_jax.runs.evaluate import Summary, Which, choose_checkpoint, evaluate_run, load_agent
+from algd_jax.runs.logs import read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """A trained policy: observations in, actions out.
+
+    Attributes:
+      algorithm: its functions.
+      agent: what it has learnt.
+      hyper: float32 scalars.
+      step: environment steps it was trained for.
+    """
+
+    algorithm: Algorithm
+    agent: AgentState
+    hyper: Hyper
+    step: int
+
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """The deterministic action [..., A] for observations [..., O]; jitted."""
+        return self._act(jnp.asarray(obs))
+
+    def sample(self, obs: jax.Array, key: jax.Array) -> jax.Array:
+        """Actions [..., A] drawn from the policy for observations [..., O], one key for all."""
+        return self._draw(jnp.asarray(obs), key)
+
+    @cached_property
+    def _act(self) -> Callable[[jax.Array], jax.Array]:
+        def act(obs: jax.Array) -> jax.Array:
+            return self.algorithm.act_deterministic(self.agent, obs, self.hyper)
+
+        return jax.jit(jnp.vectorize(act, signature="(o)->(a)"))
+
+    @cached_property
+    def _draw(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        def act(obs: jax.Array, key: jax.Array) -> jax.Array:
+            return self.algorithm.act(self.agent, obs, key, self.hyper)
+
+        def draw(obs: jax.Array, key: jax.Array) -> jax.Array:
+            keys, of_all = jax.random.split(key, obs.shape[:-1]), act
+            for _ in keys.shape:
+                of_all = jax.vmap(of_all)
+            return of_all(obs, keys)
+
+        return jax.jit(draw)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run on disk, complete or not.
+
+    Attributes:
+      path: its folder.
+      config: what it trains.
+    """
+
+    path: Path
+    config: Config
+
+    @classmethod
+    def load(cls, path: str | Path, env: str | None = None) -> Run:
+        """Open a run's folder; nothing in it is executed.
+
+        Args:
+          path: the folder.
+          env: the run's environment, needed if it is "module:attribute".
+
+        Raises:
+          ConfigError: if it is no run.
+        """
+        return cls(Path(path), RunDirectory(Path(path)).read_config(env))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row per epoch, columns as in ``metrics.jsonl``."""
+        import pandas as pd
+
+        return pd.DataFrame(read_records(self._directory.metrics_file))
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The final evaluation; None if the run has not come to its end."""
+        file = self._directory.evaluation_file
+        return json.loads(file.read_text()) if file.exists() else None
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The best feasible policy, or the last if none was feasible."""
+        return self.load_policy()
+
+    def load_policy(self, which: Which | None = None) -> Policy:
+        """The policy of one checkpoint: best (feasible) or last.
+
+        Raises:
+          ConfigError: if the run has no such checkpoint.
+        """
+        which = choose_checkpoint(self._directory, which)
+        trainer = build(self.config)
+        agent, step = load_agent(trainer, self._directory, which)
+        return Policy(trainer.algorithm, agent, self.config.hyper.as_arrays(), step)
+
+    def evaluate(
+        self, episodes: int | None = None, seed: int | None = None, which: Which | None = None
+    ) -> Summary:
+        """Episodes of the deterministic policy; see ``algd_jax.runs.evaluate.evaluate_run``."""
+        return evaluate_run(self.path, which, episodes, seed, self.config.env)
+
+    @property
+    def _directory(self) -> RunDirectory:
+        return RunDirectory(self.path)
+
+
+def train(config: Config, run_dir: str | Path, *, display: Display | None = None) -> Run:
+    """Train, evaluate and log one run; see ``algd_jax.runs.run.train``.
+
+    Args:
+      config: what to train, such as a preset.
+      run_dir: its folder, new or empty.
+      display: what the user sees (``algd_jax.runs.display.make_display``); nothing by default.
+    """
+    result = host_loop.train(config, run_dir, display=display)
+    return Run(result.run_dir, config)
