@@ -74,12 +74,12 @@ def curves_figure(comparison: Comparison, env: str) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=("return", "cost"), horizontal_spacing=0.12)
     epochs = comparison.runs.epochs[comparison.runs.epochs.env == env]
     names = [row.configuration for row in comparison.rows[env]]
+    looks = _looks(comparison)
     for name in names:
         part = epochs[epochs.configuration == name]
         for column, quantity in enumerate(("return", "cost"), start=1):
             line = learning_curve(part, quantity)
-            look = _look(comparison, name) | {"showlegend": column == 1}
-            for trace in _traces(line, look):
+            for trace in _traces(line, looks[name], showlegend=column == 1):
                 figure.add_trace(trace, 1, column)
     for limit in limits_of(comparison, names, env):
         figure.add_hline(limit, line_dash="dash", line_color="red", col=2)
@@ -93,13 +93,13 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
     """Return against mean cost, with the limits and the feasible Pareto front."""
     import plotly.graph_objects as go
 
-    rows = comparison.rows[env]
+    rows, looks = comparison.rows[env], _looks(comparison)
     figure = go.Figure()
     edge = front(rows)
     grey = {"mode": "lines", "line": {"color": "grey"}, "name": FRONT_LABEL}
     figure.add_trace(go.Scatter(x=edge[:, 0], y=edge[:, 1], hoverinfo="skip", **grey))
     for row in rows:
-        look = _look(comparison, row.configuration)
+        look = looks[row.configuration]
         symbol = "circle" if row.feasible else "circle-open"
         marker = {"color": look["color"], "size": 10, "symbol": symbol}
         figure.add_trace(
@@ -120,15 +120,19 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
     return _titled(figure, f"{env}: return against cost, 95 % intervals, limit dashed")
 
 
-def _look(comparison: Comparison, name: str) -> dict[str, Any]:
-    """Name and colour of a configuration; those beyond the best share grey."""
-    rank = comparison.ranking.index(name)
-    color = COLORS[rank] if rank < len(COLORS) else "#999999"
-    label = "<br>".join(map(html.escape, textwrap.wrap(name, 36)))
-    return {"name": label, "color": color, "hidden": rank >= len(COLORS)}
+def _looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Label and colour of each configuration; those beyond the best are grey and hidden."""
+    return {
+        name: {
+            "name": "<br>".join(map(html.escape, textwrap.wrap(name, 36))),
+            "color": COLORS[rank] if rank < len(COLORS) else "#999999",
+            "hidden": rank >= len(COLORS),
+        }
+        for rank, name in enumerate(comparison.ranking)
+    }
 
 
-def _traces(line: Line, look: dict[str, Any]) -> list[go.Scatter]:
+def _traces(line: Line, look: dict[str, Any], showlegend: bool) -> list[go.Scatter]:
     """A line and its band, shown and hidden together."""
     import plotly.graph_objects as go
 
@@ -138,7 +142,7 @@ def _traces(line: Line, look: dict[str, Any]) -> list[go.Scatter]:
         "visible": "legendonly" if look["hidden"] else True,
     }
     colored = {"mode": "lines", "line": {"color": look["color"]}}
-    traces = [go.Scatter(x=line.x, y=line.y, showlegend=look["showlegend"], **colored, **together)]
+    traces = [go.Scatter(x=line.x, y=line.y, showlegend=showlegend, **colored, **together)]
     if line.low is not None and line.high is not None:
         around = {"x": np.concatenate([line.x, line.x[::-1]])}
         around["y"] = np.concatenate([line.high, line.low[::-1]])

@@ -114,12 +114,7 @@ def draw_profiles(comparison: Comparison) -> bytes:
     return _png(figure)
 
 
-def shown(comparison: Comparison) -> list[str]:
-    """The configurations with a colour of their own, the best first."""
-    return comparison.ranking[: len(COLORS)]
-
-
-def what_is_shown(comparison: Comparison) -> list[str]:
+def _what_is_shown(comparison: Comparison) -> list[str]:
     """Says so where not every configuration has a colour."""
     total = len(comparison.ranking)
     return [f"the best {len(COLORS)} of {total} configurations"] if total > len(COLORS) else []
@@ -138,10 +133,10 @@ def _figure(rows: int, columns: int, height: float = 3.4) -> tuple[Figure, np.nd
 
 
 def _styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """How the shown configurations are drawn, by name."""
+    """How the best configurations are drawn, by name; there are as many as colours."""
     return {
         name: {"color": color, "marker": marker, "markersize": 4.0, "label": _wrapped(name)}
-        for name, color, marker in zip(shown(comparison), COLORS, _MARKERS, strict=False)
+        for name, color, marker in zip(comparison.ranking, COLORS, _MARKERS, strict=False)
     }
 
 
@@ -220,7 +215,7 @@ def _add_legend(figure: Figure, comparison: Comparison, notes: Sequence[str]) ->
         labels,
         loc="outside lower center",
         ncols=max(1, min(4, 120 // (longest + 8))),
-        title="; ".join([*what_is_shown(comparison), *notes]),
+        title="; ".join([*_what_is_shown(comparison), *notes]),
         fontsize="small",
         title_fontsize="small",
         frameon=False,

@@ -89,9 +89,10 @@ def cost_column(comparison: Comparison) -> str:
 
 
 def limits_of(comparison: Comparison, configurations: Sequence[str], env: str) -> list[float]:
-    """The limits under which some configurations were run in an environment, ascending."""
+    """The limits of some configurations in an environment, or of all if none was run in it."""
     rows = comparison.rows[env]
-    return sorted({row.cost_limit for row in rows if row.configuration in configurations})
+    asked = [row for row in rows if row.configuration in configurations]
+    return sorted({row.cost_limit for row in asked or rows})
 
 
 def front(rows: Sequence[Row]) -> np.ndarray:

@@ -108,6 +108,16 @@ def test_of_many_configurations_the_best_are_named(tmp_path, figures):
     assert len(others) == 24 - len(COLORS)
 
 
+def test_an_environment_without_the_best_has_its_limit_too(tmp_path, figures):
+    tables = [
+        make_table(rhos=tuple(range(1, 8)), seeds=2),
+        make_table(envs=("EnvB",), rhos=(9.0,), seeds=2, cost_limit=3.0),
+    ]
+    tables[1]["trial"] = "b" + tables[1].trial
+    draw_trade_off(compare(read_runs([write_sweep(tmp_path, pd.concat(tables))])))
+    assert list(figures[0].axes[1].get_lines()[0].get_xdata()) == [3.0, 3.0]
+
+
 def test_infeasible_points_are_hollow_and_not_on_the_front(tmp_path, figures):
     comparison = comparison_of(tmp_path, rhos=(1.0, 5.0), seeds=3)
     draw_trade_off(comparison)
