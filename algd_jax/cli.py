@@ -21,6 +21,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train                   train ALGD on PointButton1 within minutes (see algd train --help)
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
+  algd watch RUN_DIR           follow a run from another terminal
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
@@ -33,7 +34,17 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
 Exit codes: 0 success, 1 a run that failed or was not reproduced, 2 a bad argument, 130, 143 or 138
 stopped by Ctrl-C, SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
 
-COMMANDS = ("train", "evaluate", "landscape", "reproduce", "compare", "envs", "doctor", "benchmark")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "watch",
+    "landscape",
+    "reproduce",
+    "compare",
+    "envs",
+    "doctor",
+    "benchmark",
+)
 
 _SUCCESS, _FAILED, _BAD_ARGUMENT, _INTERRUPTED = 0, 1, 2, 130
 
@@ -82,6 +93,7 @@ def _run(command: str, argv: list[str]) -> int:
         run = {
             "train": commands.run_train,
             "evaluate": commands.run_evaluate,
+            "watch": commands.run_watch,
             "landscape": commands.run_landscape,
             "reproduce": commands.run_reproduce,
             "compare": commands.run_compare,

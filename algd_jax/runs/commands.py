@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -22,7 +23,7 @@ from algd_jax.runs.arguments import parse, parse_known
 from algd_jax.runs.benchmark import run_benchmarks
 from algd_jax.runs.compare.command import compare_folders
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.display import Display, make_display
+from algd_jax.runs.display import Display, PlainDisplay, make_display
 from algd_jax.runs.doctor import examine
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
@@ -40,6 +41,7 @@ from algd_jax.runs.tables import (
     print_specs,
     print_summary,
 )
+from algd_jax.runs.watch import watch
 from algd_jax.training import checkpoint
 
 
@@ -181,6 +183,21 @@ class CompareArguments:
 
 
 @dataclasses.dataclass
+class WatchArguments:
+    """Follow a run from another terminal, until its last evaluation is written or Ctrl-C.
+
+    Attributes:
+      run_dir: folder of the run.
+      once: show how the run stands now, and nothing more.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    once: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class EnvsArguments:
     """List the environments.
 
@@ -290,6 +307,15 @@ def run_compare(argv: Sequence[str]) -> int:
         _print_json(comparison.figures() | written)
     else:
         print_comparison(make_console(), comparison, files.values())
+    return 0
+
+
+def run_watch(argv: Sequence[str]) -> int:
+    """``algd watch``; Ctrl-C ends it, and the run goes on."""
+    arguments = parse(WatchArguments, argv, "algd watch")
+    display = PlainDisplay() if arguments.once else make_display()
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(arguments.run_dir, display, arguments.once)
     return 0
 
 
