@@ -70,10 +70,12 @@ def read_runs(folders: Sequence[Path]) -> Runs:
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise ConfigError(f"folders: got {folder} twice, allowed is each folder once")
-    tables, settings = [], {}
+    tables, settings = [], dict[str, dict[str, Any]]()
     for folder in folders:
         if _is_sweep(folder):
             tables.append(_read_sweep(folder))
+            if len(folders) > 1:  # Alone, its columns say all that differs.
+                settings |= _settings_of_trials(folder, tables[-1])
         else:
             config = RunDirectory(folder).look_up_config()
             tables.append(_read_run(folder, config))
@@ -89,11 +91,11 @@ def read_runs(folders: Sequence[Path]) -> Runs:
 def _with_settings(
     table: pd.DataFrame, settings: dict[str, dict[str, Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table with all hyperparameters: a sweep says which, those of a run are looked up.
+    """The table with all hyperparameters: columns of sweeps, and settings that differ.
 
     Args:
       table: of all trials.
-      settings: of the trials that are runs, by trial.
+      settings: of the trials whose run directory is there, by trial.
 
     Returns:
       The table, and the columns of hyperparameters.
@@ -103,7 +105,7 @@ def _with_settings(
     for name in names:
         looked_up = table.trial.map({trial: values.get(name) for trial, values in settings.items()})
         given = table[name].astype(object) if name in table else looked_up
-        table[name] = given.where(given.notna(), looked_up)
+        table[name] = looked_up.astype(object).where(looked_up.notna(), given)
     return table, names
 
 
@@ -154,6 +156,17 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     check_trials(table, path)
     table["trial"] = f"{folder}: " + table.trial
     return table
+
+
+def _settings_of_trials(folder: Path, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """All settings of a sweep's trials, as far as their run directories are still there."""
+    settings = {}
+    for trial in table.trial.unique():
+        name = trial.removeprefix(f"{folder}: ")
+        directory = RunDirectory(folder / "trials" / name)
+        if Path(name).name == name and os.path.isfile(directory.config_file):
+            settings[trial] = flat(directory.look_up_config())
+    return settings
 
 
 def _read_run(folder: Path, config: Config) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from algd_jax.config import Config, Hyper
+from algd_jax.config import AgentConfig, Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.reading import last_epochs, read_runs
 from algd_jax.runs.directory import RunDirectory
@@ -71,6 +71,38 @@ def test_runs_beside_a_sweep_say_what_it_swept(tmp_path):
     last = last_epochs(read_runs([sweep, run]).epochs)
     seeds = last.groupby("configuration").seed.agg(list).to_dict()
     assert seeds == {"algd rho=0.5": [0, 1, 7], "algd rho=1": [0, 1]}
+
+
+def test_sweeps_of_different_sizes_are_told_apart(tmp_path):
+    folders = []
+    for chain_steps in (5, 10):
+        table = make_table(rhos=(0.5, 1.0), seeds=2)
+        sweep = write_sweep(tmp_path / f"steps{chain_steps}", table)
+        for trial, part in table.groupby("trial"):
+            config = Config(
+                env="EnvA",
+                seed=int(part.seed.iloc[0]),
+                agent=AgentConfig(chain_steps=chain_steps),
+                hyper=Hyper(rho=float(part.rho.iloc[0])),
+            )
+            write_run(sweep / "trials" / trial, config, part)
+        folders.append(sweep)
+    assert read_runs(folders[:1]).swept == ["rho"]
+    runs = read_runs(folders)
+    assert runs.swept == ["chain_steps", "rho"]
+    names = {f"algd chain_steps={steps} rho={rho}" for steps in (5, 10) for rho in (0.5, 1)}
+    assert set(runs.epochs.configuration) == names
+
+
+def test_a_trial_that_names_a_place_elsewhere_is_not_looked_up(tmp_path):
+    outside = write_run(tmp_path / "outside", Config(env="EnvB"), make_table(seeds=1))
+    table = make_table(seeds=1).assign(trial="../../outside")
+    sweep = write_sweep(tmp_path / "sweep", table)
+    (sweep / "trials").mkdir()
+    other = write_sweep(tmp_path / "other", make_table(algorithms=("cal",), seeds=1))
+    assert (sweep / "trials" / "../../outside/config.json").is_file()
+    (outside / "config.json").write_text("garbled")
+    assert len(read_runs([sweep, other]).epochs) == 24
 
 
 def test_limits_of_one_seed_are_swept(tmp_path):
