@@ -24,6 +24,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd watch RUN_DIR           follow a run from another terminal
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
+  algd sweep --run-dir DIR     train many agents in as few programs as fit (see algd sweep --help)
   algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
   algd envs                    list the environments
   algd doctor                  what this machine offers, and what is wrong with its fix
@@ -40,6 +41,7 @@ COMMANDS = (
     "watch",
     "landscape",
     "reproduce",
+    "sweep",
     "compare",
     "envs",
     "doctor",
@@ -89,6 +91,7 @@ def _run(command: str, argv: list[str]) -> int:
             sys.path.append("")
         from algd_jax.errors import ConfigError
         from algd_jax.runs import commands
+        from algd_jax.runs.sweep.command import run_sweep
 
         run = {
             "train": commands.run_train,
@@ -96,6 +99,7 @@ def _run(command: str, argv: list[str]) -> int:
             "watch": commands.run_watch,
             "landscape": commands.run_landscape,
             "reproduce": commands.run_reproduce,
+            "sweep": run_sweep,
             "compare": commands.run_compare,
             "envs": commands.run_envs,
             "doctor": commands.run_doctor,

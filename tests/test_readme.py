@@ -33,7 +33,7 @@ def shell_commands():
 def shortened(command):
     """The arguments of an ``algd`` command, with tiny sizes where it trains."""
     arguments = shlex.split(command)[1:]
-    if arguments[0] != "train":
+    if arguments[0] not in ("train", "sweep"):
         return arguments
     if "--resume" in arguments:
         return [re.sub(r"^\d{4,}$", "128", argument) for argument in arguments]

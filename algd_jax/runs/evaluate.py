@@ -20,6 +20,7 @@ from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Episodes, evaluate_agent
+from algd_jax.training.population import Population
 from algd_jax.types import TOTAL_COST
 
 _LOGGER = logging.getLogger(__name__)
@@ -116,9 +117,10 @@ class Summary(NamedTuple):
         return {name: value for name, value in self.record().items() if name in FIGURES}
 
 
-def make_evaluate(trainer: Trainer) -> jax.stages.Wrapped:
-    """The function a run evaluates with: a jitted ``Evaluate``."""
-
+def make_evaluate(trainer: Trainer | Population) -> jax.stages.Wrapped:
+    """The function a run, or a population, evaluates with: a jitted ``Evaluate``."""
+    if isinstance(trainer, Population):
+        return jax.jit(trainer.evaluate)
     return jax.jit(partial(evaluate_agent, trainer))
 
 

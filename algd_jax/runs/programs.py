@@ -10,11 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
+from jax.sharding import NamedSharding
 
 from algd_jax.config import Hyper
 from algd_jax.runs.evaluate import make_evaluate
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
+from algd_jax.training.population import Population
+from algd_jax.training.sharding import placed
 
 
 class Programs:
@@ -23,17 +26,28 @@ class Programs:
     The state is donated where it is carried, so that replay exists once.
     """
 
-    def __init__(self, trainer: Trainer, hyper: Hyper, key: jax.Array, *, fresh: bool):
+    def __init__(
+        self,
+        trainer: Trainer | Population,
+        hyper: Hyper,
+        key: jax.Array,
+        *,
+        fresh: bool,
+        sharding: NamedSharding | None = None,
+    ):
         """Start compiling.
 
         Args:
-          trainer: the run's pure functions.
-          hyper: float32 scalars; later calls may pass other values.
-          key: any PRNG key of the kind later calls pass.
+          trainer: the pure functions of a run, or of a population.
+          hyper: float32 scalars, or [P]; later calls may pass other values.
+          key: any PRNG key of the kind later calls pass, or [P].
           fresh: whether the run begins, and needs ``init`` and ``warmup`` at all.
+          sharding: where a population lies, if on several devices; ``hyper`` and ``key`` too.
         """
         init = jax.jit(trainer.init)
         state = jax.eval_shape(init, key, hyper)
+        if sharding is not None:
+            state = placed(state, sharding)
         self._pool = ThreadPoolExecutor(thread_name_prefix="compile")
         self._compiled: dict[str, Future[jax.stages.Compiled]] = {}
         # In the order of need: warm-up may run while the epoch still compiles.

@@ -276,8 +276,8 @@ class _Run:
             "step": int(step),
             "updates": int(updates),
             "wall_time": time.perf_counter() - self.start_time,
-            **_speeds(self.config, seconds),
-            **_metrics_record(self.config, metrics),
+            **speeds(self.config, seconds),
+            **metrics_record(self.config, metrics),
             "eval_return": float(np.mean(evaluation.returns)),
             **by_cost("eval_cost", jax.tree.map(np.mean, evaluation.named_costs)),
         }
@@ -353,7 +353,7 @@ def _best_text(best: Best | None) -> str:
     return f"{best.eval_return:.2f} at step {best.step:,}"
 
 
-def _speeds(config: Config, seconds: float) -> Record:
+def speeds(config: Config, seconds: float) -> Record:
     """Rates of one epoch that took ``seconds``."""
     iterations = config.steps_per_epoch
     return {
@@ -362,7 +362,7 @@ def _speeds(config: Config, seconds: float) -> Record:
     }
 
 
-def _metrics_record(config: Config, metrics: EpochMetrics) -> Record:
+def metrics_record(config: Config, metrics: EpochMetrics) -> Record:
     """An epoch's metrics by name; None for the episode means when no episode ended."""
     record: Record = {}
     for name, value in vars(metrics.updates).items():

@@ -1,0 +1,241 @@
+"""The directory of a sweep: where its files lie, and the plan that it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from algd_jax.config import Config
+from algd_jax.errors import ConfigError
+from algd_jax.runs.directory import RunDirectory, from_dict, write_json
+from algd_jax.runs.files import create, is_leftover
+from algd_jax.runs.provenance import provenance
+from algd_jax.runs.sweep.plan import Plan, Trial
+
+FORMAT_VERSION = 1
+"""Of ``sweep.json``; raised when an old file can no longer be read."""
+
+_LARGEST_PLAN = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepDirectory:
+    """Where the files of one sweep lie.
+
+    Attributes:
+      path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        """The whole plan, and where it came from."""
+        return self.path / "sweep.json"
+
+    @property
+    def results_csv(self) -> Path:
+        """A row for each trial and epoch."""
+        return self.path / "results.csv"
+
+    @property
+    def results_parquet(self) -> Path:
+        return self.path / "results.parquet"
+
+    @property
+    def trials_csv(self) -> Path:
+        """A row for each trial: how it ended."""
+        return self.path / "trials.csv"
+
+    @property
+    def log_file(self) -> Path:
+        """What was worth telling while the sweep went on, one line each."""
+        return self.path / "sweep.log"
+
+    def trial(self, trial: Trial) -> TrialDirectory:
+        """An ordinary run directory."""
+        return TrialDirectory(self.path / "trials" / trial.name)
+
+    def program(self, number: int) -> Path:
+        """Checkpoints of a program's whole state."""
+        return self.path / "programs" / str(number)
+
+    def exists(self) -> bool:
+        """Whether there is a sweep here already.
+
+        Raises:
+          ConfigError: if there is something else.
+        """
+        if self.sweep_file.is_file():
+            return True
+        if self.path.exists() and not self.path.is_dir():
+            raise self._not_free("is a file")
+        children = self.path.iterdir() if self.path.is_dir() else ()
+        if not all(is_leftover(child, self.sweep_file.name) for child in children):
+            raise self._not_free("is not empty and no sweep")
+        return False
+
+    def create(self, plan: Plan, command: Sequence[str]) -> None:
+        """Make the folder and write ``sweep.json``, which claims the folder for this sweep."""
+        record = {
+            "format_version": FORMAT_VERSION,
+            "trials": [
+                {
+                    "name": trial.name,
+                    "swept": trial.swept,
+                    "config": dataclasses.asdict(trial.config),
+                }
+                for trial in plan.trials
+            ],
+            "programs": plan.programs,
+            **provenance(list(command)),
+            "resumed": [],
+        }
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            create(self.sweep_file, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+        except FileExistsError as error:
+            raise self._not_free("is taken by another sweep") from error
+        except OSError as error:
+            raise self._not_free(f"cannot be written ({error.strerror})") from error
+
+    def read_plan(self) -> Plan:
+        """The plan that is here; nothing that it names is imported.
+
+        Raises:
+          ConfigError: if ``sweep.json`` does not hold one of this format.
+        """
+        record = self._read_record()
+        trials = tuple(
+            Trial(
+                str(one["name"]),
+                from_dict(Config, one["config"], str(self.sweep_file)),
+                tuple(one["swept"]),
+            )
+            for one in record["trials"]
+        )
+        return Plan(trials, tuple(tuple(program) for program in record["programs"]))
+
+    def add_resumption(self, command: Sequence[str]) -> None:
+        """Note in ``sweep.json`` that the sweep goes on."""
+        record = self._read_record()
+        record["resumed"].append(provenance(list(command)))
+        write_json(self.sweep_file, record)
+
+    def check_same(self, plan: Plan, trials: Sequence[Trial]) -> None:
+        """Raise :class:`ConfigError` unless the plan that is here is of these trials."""
+        if plan.trials == tuple(trials):
+            return
+        if len(plan.trials) != len(trials):
+            difference = f"{len(plan.trials)} trials there, {len(trials)} here"
+        else:
+            pairs = zip(plan.trials, trials, strict=True)
+            there, here = next((a, b) for a, b in pairs if a != b)
+            difference = f"trial {there.name}: {_difference(there.config, here.config)}"
+        raise self._not_free(f"holds another sweep ({difference})")
+
+    @contextlib.contextmanager
+    def running(self, program: int, patience: float = 0.0) -> Iterator[None]:
+        """Context in which this process alone runs a program; it is left when the process dies.
+
+        Args:
+          program: its number.
+          patience: how long to wait for another process to let go [s].
+
+        Raises:
+          ConfigError: if another process runs it.
+        """
+        path = self.program(program).with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            end = time.monotonic() + patience
+            while not _try_lock(file):
+                if time.monotonic() >= end:
+                    raise ConfigError(
+                        f"run_dir: program {program} of {self.path} is being run by another "
+                        "process; allowed is one at a time"
+                    )
+                time.sleep(0.2)
+            yield
+
+    @contextlib.contextmanager
+    def tabulating(self) -> Iterator[None]:
+        """Context in which this process alone makes the tables, so that no older one comes last."""
+        with (self.path / "results.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _read_record(self) -> dict[str, Any]:
+        try:
+            if self.sweep_file.stat().st_size > _LARGEST_PLAN:
+                raise ValueError("larger than any plan")
+            record = json.loads(self.sweep_file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{self.sweep_file}: cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{self.sweep_file}: not valid JSON: {error}") from error
+        version = record.get("format_version") if isinstance(record, dict) else None
+        if version != FORMAT_VERSION:
+            raise ConfigError(
+                f"{self.sweep_file}: format_version: got {version!r}, allowed is {FORMAT_VERSION}"
+            )
+        if not _is_plan(record):
+            raise ConfigError(f"{self.sweep_file}: does not hold the plan of a sweep")
+        return record
+
+    def _not_free(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"run_dir: {self.path} {reason}, allowed is a new or empty directory (or the command "
+            "that began the sweep, to resume it)"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialDirectory(RunDirectory):
+    """The run directory of a trial. Its whole state is the program's, kept with that."""
+
+    @property
+    def failure_file(self) -> Path:
+        """What went bad, and when; there if the trial failed."""
+        return self.path / "failure.json"
+
+
+def _is_plan(record: dict[str, Any]) -> bool:
+    trials, programs = record.get("trials"), record.get("programs")
+    if not (isinstance(trials, list) and isinstance(programs, list)):
+        return False
+    kinds = {"name": str, "swept": list, "config": dict}
+    fine = all(
+        isinstance(trial, dict) and all(isinstance(trial.get(k), t) for k, t in kinds.items())
+        for trial in trials
+    )
+    numbers = [i for program in programs if isinstance(program, list) for i in program]
+    return fine and sorted(numbers, key=str) == sorted(range(len(trials)), key=str)
+
+
+def _difference(there: Config, here: Config) -> str:
+    """The first field in which two configurations differ, with both values."""
+    first, second = _flat(dataclasses.asdict(there)), _flat(dataclasses.asdict(here))
+    name = next((name for name in first if first[name] != second[name]), None)
+    return f"{name} {first[name]} there, {second[name]} here" if name else "named otherwise"
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _try_lock(file: Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Who runs the programs of a sweep: this process, Slurm, or Ray (``ray_executor.py``)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from algd_jax.errors import ConfigError
+from algd_jax.runs.files import replace
+from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.plan import Plan
+from algd_jax.runs.sweep.program import Report, run_program
+
+
+class Job(NamedTuple):
+    """What an executor is to run.
+
+    Attributes:
+      directory: of the sweep; its plan is written.
+      plan: of the sweep.
+      programs: numbers of those that are not complete.
+      minutes: between two checkpoints of a program.
+      command: the command line, for the record.
+    """
+
+    directory: SweepDirectory
+    plan: Plan
+    programs: tuple[int, ...]
+    minutes: float
+    command: tuple[str, ...]
+
+
+Executor = Callable[[Job, Callable[[Report], None], Callable[[], bool]], None]
+"""Runs a job, passes on each epoch's report, and asks whether to stop."""
+
+
+class Resources(NamedTuple):
+    """What a program asks a cluster for.
+
+    Attributes:
+      cpus: cores.
+      gpus: accelerators.
+    """
+
+    cpus: int = 1
+    gpus: int = 0
+
+
+def run_locally(
+    job: Job, show: Callable[[Report], None], stop_requested: Callable[[], bool]
+) -> None:
+    """One program after the other, in this process."""
+    for number in job.programs:
+        if stop_requested():
+            return
+        for report in run_program(
+            job.directory, job.plan, number, stop_requested, job.minutes, job.command
+        ):
+            show(report)
+
+
+@dataclasses.dataclass(frozen=True)
+class SlurmScript:
+    """Runs nothing, but writes the script of a Slurm array job: a task for each program.
+
+    Attributes:
+      arguments: of ``algd sweep`` for this sweep, without executor and program.
+      resources: that each task asks for.
+    """
+
+    arguments: Sequence[str]
+    resources: Resources
+
+    def __call__(
+        self, job: Job, show: Callable[[Report], None], stop_requested: Callable[[], bool]
+    ) -> None:
+        """Write ``sweep.sbatch`` into the sweep's folder."""
+        path = job.directory.path / "sweep.sbatch"
+        logs = job.directory.path.resolve() / "slurm"
+        if not job.programs:
+            raise ConfigError(f"executor: every program of {job.directory.path} is complete")
+        logs.mkdir(exist_ok=True)
+        command = shlex.join(["algd", "sweep", *self.arguments])
+        gpus = [f"#SBATCH --gpus-per-task={self.resources.gpus}"] if self.resources.gpus else []
+        lines = [
+            "#!/bin/bash",
+            "# A task for each program of the sweep that is not complete. One that reaches its",
+            "# time limit leaves a checkpoint: submit this script again, and it goes on.",
+            "#SBATCH --job-name=algd-sweep",
+            f"#SBATCH --array={','.join(map(str, job.programs))}",
+            "#SBATCH --ntasks=1",
+            f"#SBATCH --cpus-per-task={self.resources.cpus}",
+            *gpus,
+            "#SBATCH --signal=TERM@300",
+            "#SBATCH --requeue",
+            "#SBATCH --open-mode=append",
+            f'#SBATCH --output="{logs}/%A-%a.log"',
+            "",
+            f"cd {shlex.quote(os.getcwd())}",
+            f'exec srun {command} --program="$SLURM_ARRAY_TASK_ID"',
+        ]
+        replace(path, ("\n".join(lines) + "\n").encode())

@@ -1,0 +1,94 @@
+"""The trials of a sweep, and which of them are one program."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from algd_jax.config import STOP, Config, Hyper, validate
+from algd_jax.errors import ConfigError
+from algd_jax.runs.sweep.grid import MOST_POINTS, Point
+
+_LONGEST_NAME = 120
+
+
+class Trial(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+      name: of its folder; begins with its number.
+      config: the whole run.
+      swept: the fields of ``Hyper`` that the sweep varies.
+    """
+
+    name: str
+    config: Config
+    swept: tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """A whole sweep.
+
+    Attributes:
+      trials: in the order of their numbers.
+      programs: for each program the numbers of its trials, which are its members.
+    """
+
+    trials: tuple[Trial, ...]
+    programs: tuple[tuple[int, ...], ...]
+
+    def members(self, program: int) -> list[Trial]:
+        """The trials of a program."""
+        return [self.trials[i] for i in self.programs[program]]
+
+
+def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) -> list[Trial]:
+    """Every configuration at every point with every seed, in this order.
+
+    Args:
+      configs: differ in environment, algorithm or sizes.
+      points: values of fields of ``Hyper``; see ``grid.points``.
+      seeds: number of seeds, counted from each configuration's own.
+
+    Raises:
+      ConfigError: for the first trial that cannot work.
+    """
+    if type(seeds) is not int or seeds < 1:
+        raise ConfigError(f"--seeds: got {seeds}, allowed is an integer >= 1")
+    count = len(configs) * len(points) * seeds
+    if not 1 <= count <= MOST_POINTS:
+        raise ConfigError(f"trials: got {count}, allowed are 1 to {MOST_POINTS}")
+    if len(set(configs)) < len(configs):
+        raise ConfigError("configs: got one twice, allowed is each environment and algorithm once")
+    trials: list[Trial] = []
+    for config in configs:
+        if config.health.on_bad_number != STOP:
+            raise ConfigError(
+                f"on_bad_number: got {config.health.on_bad_number}, allowed in a sweep is {STOP}: "
+                "a trial that goes bad stays as it was before, and the others go on"
+            )
+        for point in points:
+            for seed in range(config.seed, config.seed + seeds):
+                one = dataclasses.replace(config, seed=seed, hyper=config.hyper.replace(**point))
+                name = _name(len(trials), len(str(count - 1)), one, point)
+                trials.append(Trial(name, one, tuple(point)))
+                validate(one)
+    return trials
+
+
+def groups(trials: Sequence[Trial]) -> list[list[int]]:
+    """Numbers of the trials that can be one program: all but ``Hyper`` and seed are the same."""
+    found: dict[Config, list[int]] = {}
+    for number, trial in enumerate(trials):
+        shape = dataclasses.replace(trial.config, seed=0, hyper=Hyper())
+        found.setdefault(shape, []).append(number)
+    return list(found.values())
+
+
+def _name(number: int, digits: int, config: Config, point: Point) -> str:
+    values = [f"{name}{value:g}" for name, value in point.items()]
+    parts = [config.env, config.algorithm, *values, f"seed{config.seed}"]
+    text = re.sub(r"[^A-Za-z0-9._+-]", ".", "-".join(parts))
+    return f"{number:0{max(3, digits)}d}-{text}"[:_LONGEST_NAME]

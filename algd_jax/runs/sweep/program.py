@@ -1,0 +1,296 @@
+"""The host loop of one packed program: many trials, one epoch after the other.
+
+What decides where the trials stand is one thing, the program's checkpoint: the population's whole
+state and the best policies so far. Logs are rewound to it, policies and failures told anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algd_jax.agents.update import AgentState
+from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.files import append_note
+from algd_jax.runs.health import found
+from algd_jax.runs.interrupt import preempted
+from algd_jax.runs.programs import Programs
+from algd_jax.runs.resuming import epochs_made
+from algd_jax.runs.run import RunError
+from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.member import Member
+from algd_jax.runs.sweep.packing import check_fits
+from algd_jax.runs.sweep.plan import Plan
+from algd_jax.runs.sweep.table import is_complete, write_tables
+from algd_jax.training import checkpoint
+from algd_jax.training.checkpoint import CheckpointError, Writer, newest
+from algd_jax.training.epoch import CHECKED, TrainState
+from algd_jax.training.evaluation import Episodes
+from algd_jax.training.health import Health, describe
+from algd_jax.training.population import Population, member, stack_hypers
+from algd_jax.training.sharding import member_mesh, member_sharding, placed
+
+CHECKPOINT_MINUTES = 10.0
+"""Between two checkpoints of a program's whole state, by the clock: so a kill costs little,
+whether an epoch takes a second or an hour."""
+
+
+class Report(NamedTuple):
+    """An epoch of a program.
+
+    Attributes:
+      program: its number.
+      epoch, epochs: how many are done, of how many.
+      step: environment steps that each member has made.
+      members, failed, feasible: how many there are, and how many of them have failed or were
+        feasible in this epoch's evaluation.
+      median_return: of the members that have not failed; None if all have.
+      seconds: that the epoch took, evaluation included.
+      notes: what was worth telling since the last one.
+    """
+
+    program: int
+    epoch: int
+    epochs: int
+    step: int
+    members: int
+    failed: int
+    feasible: int
+    median_return: float | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class _Carry(NamedTuple):
+    """What goes from epoch to epoch, and into checkpoints.
+
+    Attributes:
+      state: of the population.
+      best: agents [P] of the best feasible evaluations; arbitrary where there was none.
+    """
+
+    state: TrainState
+    best: AgentState
+
+
+def run_program(
+    directory: SweepDirectory,
+    plan: Plan,
+    number: int,
+    stop_requested: Callable[[], bool] = lambda: False,
+    minutes: float = CHECKPOINT_MINUTES,
+    command: tuple[str, ...] = (),
+    patience: float = 0.0,
+) -> Iterator[Report]:
+    """Begin or resume a program and run it to its end; a report for each epoch.
+
+    Args:
+      directory: of the sweep; its plan must have been written.
+      plan: of the sweep.
+      number: of the program.
+      stop_requested: asked before the first epoch and after each; a true answer ends the program
+        with a checkpoint.
+      minutes: between two checkpoints of the whole state; there is one at the end in any case.
+      command: the command line, for the record.
+      patience: how long to wait for another process that is still running the program [s].
+
+    Raises:
+      ConfigError: if the program does not fit, or another process is running it.
+      RunError: if what it shall leave cannot be written.
+    """
+    with directory.running(number, patience):
+        if is_complete(directory, plan, number):
+            return
+        check_fits(plan, number)
+        run = _ProgramRun(directory, plan, number, minutes)
+        try:
+            yield from run.run(stop_requested, command)
+            write_tables(directory, plan)
+        except OSError as error:
+            raise RunError(f"{error.filename} was not written: {error.strerror}") from error
+        except CheckpointError as error:
+            raise RunError(str(error)) from error
+        finally:
+            run.writer.close()
+
+
+class _ProgramRun:
+    """The host side of one program."""
+
+    def __init__(self, directory: SweepDirectory, plan: Plan, number: int, minutes: float):
+        trials = plan.members(number)
+        self.directory, self.plan, self.number, self.minutes = directory, plan, number, minutes
+        self.notes: list[str] = []
+        self.members = [Member(one.config, directory.trial(one), self._tell) for one in trials]
+        # It has the first trial's seed and Hyper, but those are arguments here.
+        self.config = trials[0].config
+        self.trainer = build(self.config)
+        mesh = member_mesh(members=len(trials))
+        self.sharding = member_sharding(mesh) if mesh.size > 1 else None
+        self.population = Population(self.trainer, mesh if mesh.size > 1 else None)
+        self.hyper = self._put(stack_hypers([one.config.hyper for one in trials]))
+        self.seeds = [one.config.seed for one in trials]
+        self.select = jax.jit(jax.vmap(_select))
+        self.folder = directory.program(number)
+        self.writer = Writer(self.folder)
+        self.saved_step: int | None = None
+        self.saved_time = time.monotonic()
+
+    def run(self, stop_requested: Callable[[], bool], command: tuple[str, ...]) -> Iterator[Report]:
+        """All remaining epochs and, unless stopped before, the final evaluations."""
+        for one in self.members:
+            one.begin(command)
+        carry = self._begin() if checkpoint.latest(self.folder) is None else self._restore()
+        self._open(carry)
+        done = epochs_made(self.config, _step(carry.state))
+        stopped = stop_requested() or preempted(done)
+        while done < self.config.epochs and not stopped and self._any_sound():
+            clock = time.perf_counter()
+            carry = self._epoch(carry, done)
+            done += 1
+            stopped = stop_requested() or preempted(done)
+            if stopped or time.monotonic() - self.saved_time >= 60 * self.minutes:
+                self._keep(carry)
+            yield self._report(carry, done, time.perf_counter() - clock)
+        self._keep(carry)
+        if done >= self.config.epochs:
+            self._end(carry)
+
+    def _begin(self) -> _Carry:
+        """The state after warm-up, from nothing."""
+        keys = self._keys(Stream.TRAINING)
+        self._compile(keys, fresh=True)
+        state = self.programs.warmup(self.programs.init(keys, self.hyper), self.hyper)
+        return _Carry(state, jax.tree.map(jnp.copy, state.agent))
+
+    def _restore(self) -> _Carry:
+        """The state of the last undamaged checkpoint."""
+        keys = self._keys(Stream.TRAINING)
+        state = jax.eval_shape(self.population.init, keys, self.hyper)
+        like = _Carry(state, state.agent)
+        if self.sharding is not None:
+            like = placed(like, self.sharding)
+        restored = checkpoint.restore(self.folder, like)
+        for line in restored.damaged.values():
+            self._tell(f"{line}; going on from the one of step {restored.step}")
+        checkpoint.set_aside(self.folder, restored.damaged)
+        self.saved_step = restored.step
+        self._compile(keys, fresh=False)
+        return restored.tree
+
+    def _compile(self, keys: jax.Array, *, fresh: bool) -> None:
+        self.programs = Programs(
+            self.population, self.hyper, keys, fresh=fresh, sharding=self.sharding
+        )
+
+    def _open(self, carry: _Carry) -> None:
+        """Put every trial's directory to where the state stands."""
+        step = _step(carry.state)
+        for one in self.members:
+            one.open(step)
+        self._find_failures(carry.state.health, step)
+        self.programs.wait()
+
+    def _epoch(self, carry: _Carry, epoch: int) -> _Carry:
+        """Train, evaluate and log; ``epoch`` counts from 0."""
+        clock = time.perf_counter()
+        state, metrics = self.programs.train_epoch(carry.state, self.hyper)
+        metrics, updates = jax.device_get((metrics, state.agent.updates))
+        seconds, step = time.perf_counter() - clock, _step(state)
+        self._find_failures(state.health, step)
+        keys = self._keys(Stream.EVALUATION, epoch)
+        episodes = jax.device_get(self.programs.evaluate(state.agent, keys, self.hyper))
+        is_best = np.array(
+            [
+                one.log(epoch, step, int(updates[i]), seconds, *member((metrics, episodes), i))
+                for i, one in enumerate(self.members)
+            ]
+        )
+        return _Carry(state, self.select(self._put(is_best), state.agent, carry.best))
+
+    def _keep(self, carry: _Carry) -> None:
+        """Write the whole state and, once it is on disk, what follows from it."""
+        step = _step(carry.state)
+        if step != self.saved_step:
+            self.writer.save(step, carry, keep=newest(self.config.loop.keep_last))
+            if (failure := self.writer.outcome()) is not None:
+                raise failure
+            self.saved_step, self.saved_time = step, time.monotonic()
+        policies = jax.device_get((carry.state.agent, carry.best))
+        for i, one in enumerate(self.members):
+            one.save_policies(*member(policies, i))
+        write_tables(self.directory, self.plan)
+
+    def _end(self, carry: _Carry) -> None:
+        """The final evaluations, with the keys and the policies of lone runs."""
+        has_best = np.array([one.best is not None for one in self.members])
+        agents = self.select(self._put(has_best), carry.best, carry.state.agent)
+        loop = self.config.loop
+        batches = [
+            jax.device_get(
+                self.programs.evaluate(agents, self._keys(Stream.FINAL_EVALUATION, i), self.hyper)
+            )
+            for i in range(-(-loop.final_eval_episodes // loop.eval_episodes))
+        ]
+        outcome: Episodes = jax.tree.map(
+            lambda *parts: np.concatenate(parts, axis=1)[:, : loop.final_eval_episodes], *batches
+        )
+        for i, one in enumerate(self.members):
+            if one.failure is None:
+                one.end(member(outcome, i))
+
+    def _find_failures(self, health: Health, step: int) -> None:
+        health = jax.device_get(health)
+        for i, one in enumerate(self.members):
+            bad = describe(member(health, i), CHECKED)
+            if bad is not None:
+                one.fail(found(bad), step)
+
+    def _any_sound(self) -> bool:
+        return any(one.failure is None for one in self.members)
+
+    def _report(self, carry: _Carry, done: int, seconds: float) -> Report:
+        returns = [one.records[-1]["eval_return"] for one in self.members if one.failure is None]
+        notes, self.notes = tuple(self.notes), []
+        return Report(
+            program=self.number,
+            epoch=done,
+            epochs=self.config.epochs,
+            step=_step(carry.state),
+            members=len(self.members),
+            failed=len(self.members) - len(returns),
+            feasible=sum(one.is_feasible() for one in self.members),
+            median_return=float(np.median(returns)) if returns else None,
+            seconds=seconds,
+            notes=notes,
+        )
+
+    def _keys(self, stream: Stream, *folded: int) -> jax.Array:
+        """Each member's own key of a stream, as its lone run has it."""
+        keys = [stream_key(seed, stream) for seed in self.seeds]
+        for number in folded:
+            keys = [jax.random.fold_in(key, number) for key in keys]
+        return self._put(jnp.stack(keys))
+
+    def _put(self, tree: Any) -> Any:
+        """Members to where they live."""
+        return tree if self.sharding is None else jax.device_put(tree, self.sharding)
+
+    def _tell(self, line: str) -> None:
+        self.notes.append(line)
+        append_note(self.directory.log_file, line)
+
+
+def _step(state: TrainState) -> int:
+    """Environment steps made; all members have made as many."""
+    return int(state.env_steps[0])
+
+
+def _select(first_is_meant: jax.Array, first: AgentState, second: AgentState) -> AgentState:
+    return jax.tree.map(partial(jnp.where, first_is_meant), first, second)

@@ -1,0 +1,145 @@
+"""A whole sweep: plan it, or take up the plan that is there, and have its programs run."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from algd_jax.errors import ConfigError
+from algd_jax.runs.resuming import planned_steps
+from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.executors import Executor, Job, run_locally
+from algd_jax.runs.sweep.packing import describe, pack
+from algd_jax.runs.sweep.plan import Plan, Trial
+from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES, Report
+from algd_jax.runs.sweep.table import DONE, FAILED, is_complete, status, write_tables
+
+
+class Outcome(NamedTuple):
+    """How a sweep stands.
+
+    Attributes:
+      path: its folder.
+      trials, done, failed: how many there are, and how many of them ended how.
+    """
+
+    path: Path
+    trials: int
+    done: int
+    failed: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done + self.failed == self.trials
+
+
+def sweep(
+    trials: Sequence[Trial],
+    run_dir: str | Path,
+    *,
+    members: int | None = None,
+    program: int | None = None,
+    minutes: float = CHECKPOINT_MINUTES,
+    executor: Executor = run_locally,
+    stop_requested: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda line: None,
+    command: Sequence[str] = (),
+    dry_run: bool = False,
+) -> Outcome:
+    """Begin a sweep, or finish one that was stopped; what is done already is skipped.
+
+    Args:
+      trials: see ``make_trials``. To resume, the same ones.
+      run_dir: folder of the sweep; new, empty, or that of these very trials.
+      members: the most of one program; by default as many as fit in memory.
+      program: run only this one.
+      minutes: between two checkpoints of a program's whole state.
+      executor: has the programs run; see ``executors.py``.
+      stop_requested: asked before each program and after each epoch; a true answer ends the sweep
+        with a checkpoint.
+      tell: takes a line for the user.
+      command: the command line, for the record.
+      dry_run: only tell the plan, and write nothing.
+
+    Raises:
+      ConfigError: if the trials or the folder cannot work; nothing has been written then.
+      RunError: if what it shall leave cannot be written.
+    """
+    if not minutes >= 0:
+        raise ConfigError(f"--checkpoint-minutes: got {minutes}, allowed is a number >= 0")
+    directory = SweepDirectory(Path(run_dir))
+    resumed = directory.exists()
+    plan = directory.read_plan() if resumed else pack(trials, members)
+    directory.check_same(plan, trials)
+    wanted = _wanted(plan, program)
+    missing = tuple(k for k in wanted if not (resumed and is_complete(directory, plan, k)))
+    tell(_title(plan, directory, len(wanted) - len(missing)))
+    for line in describe(plan, members):
+        tell(line)
+    if not dry_run:
+        if not resumed:
+            directory.create(plan, command)
+        elif missing:
+            directory.add_resumption(command)
+        progress = _Progress(plan, missing, tell)
+        job = Job(directory, plan, missing, minutes, tuple(command))
+        executor(job, progress.show, stop_requested)
+        write_tables(directory, plan)
+    statuses = [status(directory, trial) for trial in plan.trials]
+    path, count = directory.path, len(statuses)
+    return Outcome(path, count, statuses.count(DONE), statuses.count(FAILED))
+
+
+class _Progress:
+    """What the user is told after each epoch."""
+
+    def __init__(self, plan: Plan, programs: Sequence[int], tell: Callable[[str], None]):
+        self._plan, self._programs, self._tell = plan, programs, tell
+        self._is_first = True
+
+    def show(self, report: Report) -> None:
+        for note in report.notes:
+            self._tell(note)
+        left = _time((report.epochs - report.epoch) * report.seconds)
+        median = "-" if report.median_return is None else f"{report.median_return:.2f}"
+        failed = f", {report.failed} failed" if report.failed else ""
+        self._tell(
+            f"program {report.program}  epoch {report.epoch}/{report.epochs}  "
+            f"step {report.step:,}  median return {median}  "
+            f"feasible {report.feasible} of {report.members}{failed}  {left} left"
+        )
+        if self._is_first and len(self._programs) > 1:
+            self._tell(f"by this epoch, all programs one after the other take {self._all(report)}")
+        self._is_first = False
+
+    def _all(self, report: Report) -> str:
+        """Time until the end of all programs, if every step of a member takes as long."""
+        config = self._plan.members(report.program)[0].config
+        seconds = report.seconds / (config.steps_per_epoch * config.loop.num_envs * report.members)
+        steps = sum(
+            planned_steps(trial.config)
+            for program in self._programs
+            for trial in self._plan.members(program)
+        )
+        return _time((steps - report.step * report.members) * seconds)
+
+
+def _wanted(plan: Plan, program: int | None) -> list[int]:
+    last = len(plan.programs) - 1
+    if program is not None and not 0 <= program <= last:
+        raise ConfigError(f"--program: got {program}, allowed is an integer in [0, {last}]")
+    return list(range(last + 1)) if program is None else [program]
+
+
+def _title(plan: Plan, directory: SweepDirectory, complete: int) -> str:
+    trials, programs = len(plan.trials), len(plan.programs)
+    done = f", {complete} complete already" if complete else ""
+    counted = "1 program" if programs == 1 else f"{programs} programs"
+    return f"{trials} trials in {counted}{done} -> {directory.path}"
+
+
+def _time(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
