@@ -127,6 +127,13 @@ def test_compare_reads_a_sweep(undisturbed):
     assert len(comparison.rows) >= 1
 
 
+def test_a_sweep_and_its_trials_are_the_same_comparison(undisturbed):
+    trials = sorted((undisturbed / "trials").iterdir())
+    alone, _ = compare_folders(trials)
+    together, _ = compare_folders([undisturbed])
+    assert alone.figures() == together.figures()
+
+
 def test_a_stopped_sweep_resumes_to_the_same_numbers(undisturbed, tmp_path):
     folder = tmp_path / "sweep"
     outcome = sweep(TRIALS, folder, stop_requested=stop_after(3))
