@@ -10,6 +10,7 @@ import difflib
 import io
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 from algd_jax.errors import printable
@@ -124,7 +125,9 @@ def prepare_jax() -> None:
 
     keep_compiled_programs()
     # Orbax logs tracebacks of errors that it raises too, and those are told in one line.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _show_unraisable
     with contextlib.redirect_stdout(io.StringIO()):

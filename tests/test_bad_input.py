@@ -208,6 +208,10 @@ ARGUMENTS = [
     ("train --sigma-min 2", "sigma_min: got 2.0, allowed is a number below sigma_max = 1.0"),
     ("train --eval-episodes 1000000000", "eval_episodes: got 1000000000, which does not fit in memory: the run needs NUMBER GiB (NUMBER GiB of it for this, 0.50 GiB a fixed allowance), 8.00 GiB is available"),
     ("train --critic-width 1000000", "critic_width: got 1000000, which does not fit in memory: the run needs NUMBER GiB (NUMBER GiB of it for this, 0.50 GiB a fixed allowance), 8.00 GiB is available"),
+    ("train --on-bad-number retry", "on_bad_number: unknown name 'retry'; allowed: restore, skip-update, stop; did you mean 'restore'?"),
+    ("train --on-bad-number restore --checkpoint-epochs 0", "on_bad_number: got restore, allowed is restore only with checkpoint_epochs >= 1, so that there is what to restore"),
+    ("train --lam-bound 0", "lam_bound: got 0.0, allowed is a finite number > 0"),
+    ("train --value-bound nan", "value_bound: got nan, allowed is a finite number > 0"),
     # Constraints.
     ("train PARTS --constraints cost_lo", "constraints: unknown name 'cost_lo'; allowed: cost, cost_high, cost_low; did you mean 'cost_low'?"),
     ("train PROBE --constraints cost_hazards", "constraints: unknown name 'cost_hazards'; allowed: cost; did you mean 'cost'?"),
@@ -287,9 +291,27 @@ ARGUMENTS = [
     ("compare run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
     ("compare run --out run/config.json/below", "out: run/config.json/below cannot be written (Not a directory)"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
-    # Environments and benchmarks.
+    # Watching and sweeping.
+    ("watch", "run_dir is missing"),
+    ("watch none", "run_dir: none is no run directory (it has no config.json)"),
+    ("watch run --ones", "--ones: unknown flag; did you mean --once?"),
+    ("sweep", "--run-dir: is missing, allowed is the folder of the sweep"),
+    ("sweep --run-dir new --seeds 0", "--seeds: got 0, allowed is an integer >= 1"),
+    ("sweep --run-dir new --seeds 1000000", "trials: got 1000000, allowed are 1 to 100000"),
+    ("sweep --run-dir new --members 0", "--members: got 0, allowed is an integer >= 1"),
+    ("sweep --run-dir new --grid rho=1,x", "--grid rho: got 'x', allowed is a finite number"),
+    ("sweep --run-dir new --grid rhoo=1", "--grid rhoo: unknown field; did you mean rho?"),
+    ("sweep --run-dir new --sample rho=uniform:0:1", "--trials: is missing, allowed with --sample is an integer >= 1"),
+    ("sweep --run-dir new --executor cloud", "--executor: got 'cloud', allowed is local or slurm-script"),
+    # Comparing.
+    ("compare", "folders: got none, allowed are sweep directories and run directories"),
+    ("compare none", "folders: none is no folder, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),
+    ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
+    # Environments, the machine and benchmarks.
     ("envs --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("envs PointButton1", "unexpected argument 'PointButton1'"),
+    ("doctor now", "unexpected argument 'now'"),
+    ("doctor --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("benchmark updat", "benchmark: unknown name 'updat'; allowed: BENCHMARKS; did you mean 'update'?"),
     ("benchmark update --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("benchmark update --json", "--json: value is missing, allowed is a path"),
@@ -348,6 +370,7 @@ FOLDERS = [
     (config(critic_width=10**9), "evaluate run", "critic_width: got 1000000000, which does not fit in memory: the run needs NUMBER GiB (NUMBER GiB of it for this, 0.50 GiB a fixed allowance), 8.00 GiB is available"),
     (config(actor_layers=10**6), "evaluate run", "actor_layers: got 1000000, allowed is at most 100"),
     (config(multiplier="none"), "evaluate run", "multiplier: unknown name 'none'; allowed: log_adam, pid, projected_gradient"),
+    (config(on_bad_number="hide"), "evaluate run", "on_bad_number: unknown name 'hide'; allowed: restore, skip-update, stop"),
     (config(rho=float("nan")), "evaluate run", "rho: got nan, allowed is a finite number > 0"),
     (config(rho=10**400), "evaluate run", "run/config.json: rho: got 10000000000000000000000000000000000000...000000000000000000000000000000000000000, allowed is float"),
     (config(cost_limit=[1.0, "2"]), "evaluate run", "run/config.json: cost_limit: got [1.0, '2'], allowed is float | tuple[float, ...]"),
@@ -477,6 +500,10 @@ def short(value):
 @pytest.mark.parametrize(("argv", "message"), ARGUMENTS, ids=short)
 def test_bad_arguments(algd, argv, message):
     assert refuse(algd, argv, message, code=2) == ""
+
+
+def test_every_command_has_bad_input():
+    assert {argv.split()[0] for argv, _ in ARGUMENTS} >= set(cli.COMMANDS)
 
 
 @pytest.mark.parametrize(("harm", "argv", "message"), FOLDERS, ids=short)

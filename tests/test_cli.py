@@ -100,6 +100,17 @@ def test_what_a_failed_write_leaves_behind_is_not_shown(monkeypatch, capsys):
     assert "Event loop" not in err
 
 
+def test_what_an_unreadable_checkpoint_leaves_behind_is_not_shown():
+    """Reading that failed may leave tasks nobody asks, and coroutines nobody runs."""
+    script = (
+        "import logging; from algd_jax.cli import prepare_jax; prepare_jax()\n"
+        "async def forgotten(): pass\n"
+        "forgotten(); logging.getLogger('asyncio').error('Task exception was never retrieved')"
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    assert run.stderr == b""
+
+
 def test_envs(algd):
     code, out, _ = algd("envs")
     assert code == 0

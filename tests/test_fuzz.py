@@ -28,6 +28,7 @@ from algd_jax.runs.keeping import read_best, retained
 from algd_jax.runs.logs import _line, read_records
 from algd_jax.runs.reproduce import changed_circumstances
 from algd_jax.runs.run import RunResult
+from algd_jax.runs.sweep import command as sweeping
 from algd_jax.training import checkpoint, manifest, storage
 from algd_jax.training.checkpoint import CheckpointError
 from algd_jax.training.manifest import DamageError
@@ -155,6 +156,9 @@ KINDS = {
     "reproduce": commands.ReproduceArguments,
     "compare": commands.CompareArguments,
     "envs": commands.EnvsArguments,
+    "doctor": commands.DoctorArguments,
+    "watch": commands.WatchArguments,
+    "sweep": sweeping.SweepArguments,
     "benchmark": commands.BenchmarkArguments,
 }
 WORDS = st.one_of(
@@ -194,8 +198,13 @@ def shallow(monkeypatch, tmp_path):
         RunDirectory(Path(run_dir)).check_free()
         return RunResult(Path(run_dir), 0, None)
 
+    def begins(*_, **__):
+        raise SystemExit(0)
+
     monkeypatch.setattr(commands, "train", train)
     monkeypatch.setattr(commands, "run_benchmarks", lambda *_: None)
+    monkeypatch.setattr(commands, "examine", begins)
+    monkeypatch.setattr(sweeping, "sweep", begins)
     monkeypatch.setattr(registry, "_FACTORIES", {"PointButton1": ProbeEnv})
     monkeypatch.chdir(tmp_path)
 

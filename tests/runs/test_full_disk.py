@@ -148,6 +148,25 @@ def test_a_run_that_cannot_log_stops_and_can_be_resumed(tmp_path, whole):
     assert_same_run(folder, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_limit_stays")
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("size", [0, 100, 1_000, 3_000, 10_000, 15_000, 30_000])
+def test_no_room_from_any_epoch_on_for_files_of_any_size(tmp_path, whole, size, epoch):
+    """The run goes on or stops; in either case nothing is lost when there is room again."""
+    folder, display, stopped = tmp_path / "run", DiskOf({epoch: size}), False
+    try:
+        train(tiny_config(checkpoint_epochs=1), folder, display=display)
+    except RunError:
+        stopped = True
+    limit_files(resource.RLIM_INFINITY)
+    assert stopped or display.notes  # Something was refused, and told.
+    assert leftovers(folder) == []
+    if not (folder / "evaluation.json").exists():
+        train(resumed_config(folder), folder, resume=True)
+    assert_same_run(folder, whole)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 4 MiB of its own."""
