@@ -74,9 +74,11 @@ def interval(
     """
     if min(np.unique(strata, return_counts=True)[1]) < 2:
         return None
-    drawn = np.asarray(values, np.float64)[..., _draw(strata, resamples)]  # [..., R, n]
-    low, high = np.quantile(statistic(drawn), _TAILS, axis=-1)
-    return low, high
+    drawn = _draw(strata, resamples)
+    rows = np.asarray(values, np.float64).reshape(-1, len(strata))
+    found = [np.quantile(statistic(row[drawn]), _TAILS) for row in rows]  # One at a time: [R, n].
+    bounds = np.reshape(found, (*np.shape(values)[:-1], 2))
+    return bounds[..., 0], bounds[..., 1]
 
 
 def improvement(

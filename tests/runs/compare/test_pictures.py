@@ -136,6 +136,14 @@ def test_small_comparisons_make_pictures(tmp_path, seeds):
         assert draw(comparison).startswith(b"\x89PNG")
 
 
+def test_runs_without_a_step_in_common_make_pictures(tmp_path):
+    table = make_table(seeds=2)
+    table.loc[table.seed == 1, "step"] += 1
+    comparison = compare(read_runs([write_sweep(tmp_path, table)]))
+    for draw in DRAW:
+        assert draw(comparison).startswith(b"\x89PNG")
+
+
 def test_names_are_no_mathematics(tmp_path):
     """Matplotlib would fail on this formula, or set it."""
     name = r"$\frac{1$"

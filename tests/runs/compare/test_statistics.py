@@ -116,6 +116,14 @@ def test_curves_are_drawn_run_by_run():
     assert (total_low, total_high) == (1, 1)
 
 
+def test_any_leading_axes_are_of_one_run():
+    values = np.random.default_rng(2).normal(size=(2, 3, 6))
+    low, high = interval(values, np.zeros(6), mean, 500)
+    assert low.shape == high.shape == (2, 3)
+    alone = interval(values[1, 2], np.zeros(6), mean, 500)
+    assert (low[1, 2], high[1, 2]) == alone
+
+
 def test_the_draw_is_always_the_same():
     values = np.random.default_rng(0).normal(size=20)
     first, second = (interval(values, np.zeros(20), mean) for _ in range(2))
