@@ -23,6 +23,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd watch RUN_DIR           follow a run from another terminal
+  algd report RUN_DIR          one HTML page of everything worth seeing of a run
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd sweep --run-dir DIR     train many agents in as few programs as fit (see algd sweep --help)
@@ -40,6 +41,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "watch",
+    "report",
     "landscape",
     "reproduce",
     "sweep",
@@ -98,6 +100,7 @@ def _run(command: str, argv: list[str]) -> int:
             "train": commands.run_train,
             "evaluate": commands.run_evaluate,
             "watch": commands.run_watch,
+            "report": commands.run_report,
             "landscape": commands.run_landscape,
             "reproduce": commands.run_reproduce,
             "sweep": run_sweep,

@@ -29,6 +29,7 @@ from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
+from algd_jax.runs.report.report import EPISODES, save_report
 from algd_jax.runs.reproduce import reproduce
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunResult, train
@@ -198,6 +199,27 @@ class WatchArguments:
 
 
 @dataclasses.dataclass
+class ReportArguments:
+    """Write one HTML page of a run: curves, critics, denoising, evaluation, configuration.
+
+    Needs Plotly: the extra "report".
+
+    Attributes:
+      run_dir: folder of the run.
+      out: new file; by default RUN_DIR/report.html.
+      episodes: played to see how true the critics are; 0 plays none, and is quick.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    out: Path | None = None
+    episodes: int = EPISODES
+    env: str | None = None
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class EnvsArguments:
     """List the environments.
 
@@ -316,6 +338,14 @@ def run_watch(argv: Sequence[str]) -> int:
     display = PlainDisplay() if arguments.once else make_display()
     with contextlib.suppress(KeyboardInterrupt):
         watch(arguments.run_dir, display, arguments.once)
+    return 0
+
+
+def run_report(argv: Sequence[str]) -> int:
+    """``algd report``."""
+    arguments = parse(ReportArguments, argv, "algd report")
+    path = save_report(arguments.run_dir, arguments.out, arguments.episodes, arguments.env)
+    make_console().print(str(path), soft_wrap=True)
     return 0
 
 

@@ -1,0 +1,1 @@
+"""``algd report``: everything worth seeing of a run on one page."""

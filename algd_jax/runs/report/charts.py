@@ -1,0 +1,221 @@
+"""The charts of a report: Plotly figures of logs and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from algd_jax.runs.logs import Record, log_name
+from algd_jax.runs.report.evidence import Calibration, Denoising
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_BLUE, _ORANGE, _GREEN, _PURPLE = "#2a7fbf", "#d9761c", "#2f9e57", "#8a5fbf"
+_RED, _GREY = "#d0342c", "rgba(128,128,128,0.35)"
+_TRAINING = "training, mean of the epoch's episodes"
+_COLORS = (_BLUE, _ORANGE, _GREEN, _PURPLE)
+
+
+def learning(records: Sequence[Record], limits: Mapping[str, float]) -> dict[str, go.Figure]:
+    """Charts of the logged epochs, by title.
+
+    Args:
+      records: at least one.
+      limits: allowed cost per episode of each constraint, by name.
+    """
+    names = list(limits)
+    costs = {f"evaluation, {name}": log_name("eval_cost", name) for name in names}
+    costs[_TRAINING] = "episode_cost"
+    multipliers = {f"λ {name}": log_name("lam", name) for name in names}
+    penalties = {f"ρ {name}": log_name("rho", name) for name in names}
+    risks = {f"above the discounted budget, {name}": log_name("violation", name) for name in names}
+    return {
+        "Return per episode": lines(
+            records,
+            {
+                "evaluation": "eval_return",
+                "training, mean of the epoch's episodes": "episode_return",
+            },
+        ),
+        "Cost per episode, limit dashed": lines(records, costs, limits.values()),
+        "Multiplier λ and penalty ρ": lines(records, multipliers | penalties),
+        "Risk of replayed actions above the budget": lines(records, risks, [0.0]),
+        "Losses of the critics": lines(
+            records, {"reward critics": "reward_loss", "cost critics": "cost_loss"}, log=True
+        ),
+        "Speed": lines(
+            records,
+            {
+                "environment steps per second": "steps_per_second",
+                "updates per second": "updates_per_second",
+            },
+        ),
+    }
+
+
+def lines(
+    records: Sequence[Record], series: Mapping[str, str], bounds: Any = (), log: bool = False
+) -> go.Figure:
+    """Quantities over environment steps.
+
+    Args:
+      records: epochs; the line goes past those that have no value.
+      series: quantities of the records, by label.
+      bounds: dashed horizontal lines.
+      log: whether the axis is logarithmic.
+    """
+    import plotly.graph_objects as go
+
+    steps = [record["step"] for record in records]
+    figure = go.Figure()
+    for (label, name), color in zip(series.items(), _COLORS * len(series), strict=False):
+        values = [record.get(name) for record in records]
+        figure.add_trace(
+            go.Scatter(
+                x=steps,
+                y=values,
+                name=label,
+                mode="lines+markers",
+                marker_size=4,
+                connectgaps=True,
+                line={"color": color, "width": 2},
+            )
+        )
+    for bound in bounds:
+        figure.add_hline(bound, line_dash="dash", line_color=_RED)
+    figure.update_xaxes(title="environment steps")
+    figure.update_yaxes(type="log" if log else "linear")
+    return styled(figure)
+
+
+def calibration(found: Calibration) -> go.Figure:
+    """Values against what came of them; on the grey diagonal critics are right."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(1, 2, horizontal_spacing=0.14)
+    pairs = (
+        (found.reward_value, found.realised_return, "return", _BLUE),
+        (found.risk, found.realised_cost, "cost", _ORANGE),
+    )
+    for column, (value, realised, name, color) in enumerate(pairs, start=1):
+        ends = [float(min(value.min(), realised.min())), float(max(value.max(), realised.max()))]
+        figure.add_scatter(
+            x=ends,
+            y=ends,
+            mode="lines",
+            line={"color": _GREY},
+            showlegend=False,
+            hoverinfo="skip",
+            row=1,
+            col=column,
+        )
+        figure.add_scatter(
+            x=realised,
+            y=value,
+            mode="markers",
+            name=name,
+            marker={"color": color, "size": 6, "opacity": 0.6},
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(title=f"realised discounted {name}", col=column)
+        figure.update_yaxes(title="the critics'", col=column)
+    return styled(figure)
+
+
+def calibration_words(found: Calibration) -> str:
+    """The same in numbers."""
+
+    def words(value: jax.Array, realised: jax.Array, name: str) -> str:
+        bias, spread = float(np.mean(value - realised)), float(np.std(value - realised))
+        return f"{name}: {bias:+.3g} on average, ± {spread:.3g}"
+
+    count = len(found.risk)
+    return (
+        f"Critics minus what came of it, at {count} states of deterministic episodes; "
+        f"{words(found.reward_value, found.realised_return, 'return')}; "
+        f"{words(found.risk, found.realised_cost, 'cost (risk)')}."
+    )
+
+
+def denoising(found: Denoising) -> go.Figure:
+    """Samples step by step, from noise to actions, over the energy's contours."""
+    import plotly.graph_objects as go
+
+    frames = [_samples(points) for points in found.actions]
+    last = len(frames) - 1
+    u, v = found.axes
+    figure = go.Figure(
+        data=[
+            go.Contour(
+                x=u,
+                y=v,
+                z=found.energy,
+                colorscale="Viridis",
+                ncontours=24,
+                colorbar={"title": "energy"},
+                name="energy",
+            ),
+            go.Contour(
+                x=u,
+                y=v,
+                z=found.excess,
+                showscale=False,
+                name="budget",
+                contours={"type": "constraint", "operation": "=", "value": 0},
+                line={"color": _RED, "dash": "dash", "width": 2},
+                hoverinfo="skip",
+            ),
+            frames[last],
+        ],
+        frames=[
+            go.Frame(data=[frame], name=str(number), traces=[2])
+            for number, frame in enumerate(frames)
+        ],
+    )
+    labels = ["noise", *(f"k = {last - number}" for number in range(1, last + 1))]
+    buttons = [
+        {
+            "label": label,
+            "method": "animate",
+            "args": [[str(number)], {"mode": "immediate", "frame": {"duration": 0}}],
+        }
+        for number, label in enumerate(labels)
+    ]
+    figure.update_layout(
+        sliders=[{"steps": buttons, "active": last, "currentvalue": {"prefix": "after "}}],
+        showlegend=False,
+    )
+    figure.update_xaxes(title="action[0]")
+    figure.update_yaxes(title="action[1]")
+    return styled(figure, height=520)
+
+
+def _samples(points: np.ndarray) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=points[:, 0],
+        y=points[:, 1],
+        mode="markers",
+        name="samples",
+        marker={"color": "white", "size": 7, "line": {"color": "black", "width": 1}},
+    )
+
+
+def styled(figure: go.Figure, height: int = 340) -> go.Figure:
+    """Sized for a column, on a transparent ground: the page colours it, light or dark."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )
+    figure.update_xaxes(gridcolor=_GREY, zerolinecolor=_GREY)
+    figure.update_yaxes(gridcolor=_GREY, zerolinecolor=_GREY)
+    return figure
