@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from algd_jax.config import AgentConfig, Config, Hyper
+from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.reading import last_epochs, read_runs
 from algd_jax.runs.directory import RunDirectory
@@ -52,8 +52,8 @@ def test_what_differs_between_runs_names_their_configurations(tmp_path):
     table = make_table(seeds=1)
     configs = [
         Config(seed=0, hyper=Hyper(rho=0.5)),
-        Config(seed=0, hyper=Hyper(rho=2.0)),
-        Config(seed=0, preset="paper", env="EnvB", hyper=Hyper(rho=2.0, actor_lr=0.1)),
+        Config(seed=0, preset="paper", loop=LoopConfig(keep_last=9), hyper=Hyper(rho=2.0)),
+        Config(seed=0, env="EnvB", hyper=Hyper(rho=2.0, actor_lr=0.1)),
         Config(seed=0, algorithm="cal", hyper=Hyper(rho=2.0, kappa=0.5)),
     ]
     folders = [
