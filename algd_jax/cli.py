@@ -28,6 +28,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd sweep --run-dir DIR     train many agents in as few programs as fit (see algd sweep --help)
   algd compare DIR [DIR ...]   finished runs and sweeps side by side, over seeds
+  algd export RUN_DIR          the policy alone, for programs without this package
   algd envs                    list the environments
   algd doctor                  what this machine offers, and what is wrong with its fix
   algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
@@ -46,6 +47,7 @@ COMMANDS = (
     "reproduce",
     "sweep",
     "compare",
+    "export",
     "envs",
     "doctor",
     "benchmark",
@@ -105,6 +107,7 @@ def _run(command: str, argv: list[str]) -> int:
             "reproduce": commands.run_reproduce,
             "sweep": run_sweep,
             "compare": commands.run_compare,
+            "export": commands.run_export,
             "envs": commands.run_envs,
             "doctor": commands.run_doctor,
             "benchmark": commands.run_benchmark,

@@ -307,6 +307,17 @@ ARGUMENTS = [
     ("compare", "folders: got none, allowed are sweep directories and run directories"),
     ("compare none", "folders: none is no folder, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
+    # Exports.
+    ("export", "run_dir is missing"),
+    ("export none", "run_dir: none is no run directory (it has no config.json)"),
+    ("export run/checkpoints", "run_dir: run/checkpoints is no run directory (it has no config.json)"),
+    ("export run outside", "unexpected argument 'outside'"),
+    ("export run --out", "--out: value is missing, allowed is a path"),
+    ("export run --out outside", "out: outside is not empty, allowed is a new or empty folder"),
+    ("export run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
+    ("export run --out LONG", "out: LONG cannot be written (File name too long)"),
+    ("export run --checkpoint first", "--checkpoint: got 'first', allowed is best or last"),
+    ("export run --env x:y", "env: got 'x:y', but run was trained on 'ActionProbe'"),
     # Environments, the machine and benchmarks.
     ("envs --jsn", "--jsn: unknown flag; did you mean --json?"),
     ("envs PointButton1", "unexpected argument 'PointButton1'"),
@@ -422,6 +433,12 @@ FOLDERS = [
     (array(numpy.array([1j, 2])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     (array(numpy.array(["a", "b"])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     (array(numpy.array([None, {}])), "landscape run --state state.npy", "state: state.npy is no readable .npy file"),
+    # What only an export reads.
+    (missing("checkpoints"), "export run", "run_dir: run has no checkpoint"),
+    (config(env="os:system"), "export run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
+    (content("evaluation.json", b"{"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
+    (content("evaluation.json", b"[]"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
+    (huge("evaluation.json"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
 ]
 
 DAMAGED = [
@@ -443,6 +460,7 @@ DAMAGED = [
     (config(cost_critics=3), "evaluate run --checkpoint last", "checkpoint run/checkpoints/last/160 does not fit this run: critic_optimizer.mu.cost.first.bias is float32[2, 8], needed is float32[3, 8]"),
     (everywhere("_METADATA", b""), "reproduce run", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
     (everywhere("_METADATA", b""), "landscape run --checkpoint last", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
+    (everywhere("_METADATA", b""), "export run --checkpoint last", "checkpoint run/checkpoints/last/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
 ]
 
 # fmt: on

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import shlex
+import sys
 import types
 from typing import ClassVar
 
@@ -95,6 +96,25 @@ def test_comparing_page(
     (snippet,) = blocks("comparing.md", "python")
     exec(compile(snippet, "comparing.md", "exec"), {})
     assert "algd Estimate(value=27.9" in capsys.readouterr().out
+
+
+def test_deploying_page(
+    names: None,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *TINY_FLAGS, "--run-dir", "runs/first"]) == 0
+    for command in blocks("deploying.md", "bash")[0].splitlines():
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "runner", raising=False)
+    for snippet in blocks("deploying.md", "python"):
+        capsys.readouterr()
+        exec(compile(snippet, "deploying.md", "exec"), {})
+        assert capsys.readouterr().out
+    del sys.modules["runner"]
 
 
 class PressedButtons(PartsProbe):

@@ -45,7 +45,7 @@ class GaussianActor:
     def act_deterministic(self, params: dict, obs: jax.Array, hyper: Hyper) -> jax.Array:
         """The squashed mean [A]."""
         del hyper
-        return self.squash(self._gaussian(params, obs)[0])
+        return self.squash(self.gaussian(params, obs)[0])
 
     def draw_noise(self, key: jax.Array) -> jax.Array:
         """Unit-normal noise [A] of one action."""
@@ -68,13 +68,14 @@ class GaussianActor:
             auxiliary=log_density,
         )
 
-    def _gaussian(self, params: dict, obs: jax.Array) -> Any:
+    def gaussian(self, params: dict, obs: jax.Array) -> Any:
+        """Mean [A] and log standard deviation [A] of the latent at one observation [O]."""
         return self.network.apply({"params": params["network"]}, obs)
 
     def _sample(
         self, params: dict, obs: jax.Array, noise: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        mean, log_std = self._gaussian(params, obs)
+        mean, log_std = self.gaussian(params, obs)
         latent = mean + jnp.exp(log_std) * noise
         return self.squash(latent), squashed_log_density(latent, log_std, noise)
 

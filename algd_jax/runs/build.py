@@ -20,6 +20,7 @@ class Stream(enum.IntEnum):
     EVALUATION = 1
     FINAL_EVALUATION = 2
     LANDSCAPE = 3
+    EXPORT = 4
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

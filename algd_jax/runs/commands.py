@@ -26,6 +26,7 @@ from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display, PlainDisplay, make_display
 from algd_jax.runs.doctor import examine
 from algd_jax.runs.evaluate import Which, evaluate_run
+from algd_jax.runs.export.command import export_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
@@ -36,6 +37,7 @@ from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import (
     make_console,
     print_comparison,
+    print_export,
     print_findings,
     print_landscape,
     print_reproduction,
@@ -179,6 +181,29 @@ class CompareArguments:
     folders: tyro.conf.Positional[tuple[Path, ...]] = ()
     out: Path | None = None
     html: bool = False
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
+class ExportArguments:
+    """Write the policy of a run alone: StableHLO, and arrays with a runner that needs only NumPy.
+
+    Each form is compared with the policy before anything is written (docs/deploying.md).
+
+    Attributes:
+      run_dir: folder of the run.
+      out: new or empty folder to write to; by default RUN_DIR/policy.
+      checkpoint: the policy: best (feasible) or last; by default best, else last.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      json: print what policy.json holds as one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    out: Path | None = None
+    checkpoint: Which | None = None
+    env: str | None = None
     json: bool = False
     debug: bool = False
 
@@ -329,6 +354,20 @@ def run_compare(argv: Sequence[str]) -> int:
         _print_json(comparison.figures() | written)
     else:
         print_comparison(make_console(), comparison, files.values())
+    return 0
+
+
+def run_export(argv: Sequence[str]) -> int:
+    """``algd export``."""
+    arguments = parse(ExportArguments, argv, "algd export")
+    out = arguments.out or arguments.run_dir / "policy"
+    record = export_run(
+        arguments.run_dir, out, arguments.checkpoint, arguments.env, ["algd", "export", *argv]
+    )
+    if arguments.json:
+        _print_json(record)
+    else:
+        print_export(make_console(), record, out)
     return 0
 
 

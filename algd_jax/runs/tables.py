@@ -110,6 +110,24 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     console.print("nothing is wrong" if not wrong else f"{wrong} of {len(findings)} are wrong")
 
 
+def print_export(console: Console, record: dict[str, Any], out: Path) -> None:
+    """What was exported, how far each form is from the policy, and how fast it is."""
+    which = {"best": "best feasible policy", "last": "last policy"}[record["checkpoint"]]
+    check = record["check"]
+    console.print(
+        f"{record['env']}: {which}, trained for {record['step']:,} steps; compared with the "
+        f"original on {check['observations']:,} observations",
+        markup=False,
+    )
+    for form, found in check["differences"].items():
+        largest = ", ".join(f"{action} {value:.2g}" for action, value in found.items())
+        console.print(f"  {form}: largest difference of an action: {largest}")
+    print_rows(console, record["latency"])
+    for form, names in record["files"].items():
+        console.print(Text(f"  {form}: {', '.join(str(out / name) for name in names)}"))
+    console.print(Text(f"  all about it: {out / 'policy.json'}"))
+
+
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:
     """Environments as a table."""
     names = ["environment", "observation", "action", "episode (steps)"]

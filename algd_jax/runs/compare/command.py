@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.summary import Comparison, compare
-from algd_jax.runs.files import create
+from algd_jax.runs.new_folder import check_free, fill
 
 
 def compare_folders(
@@ -43,18 +42,7 @@ def _check(out: Path | None, html: bool) -> None:
     if html and importlib.util.find_spec("plotly") is None:
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
     if out is not None:
-        with _refusals(out):
-            _check_free(out)
-
-
-def _check_free(out: Path) -> None:
-    """Raise :class:`ConfigError` unless it is a new or empty folder."""
-    if out.is_dir():
-        problem = "is not empty" if any(out.iterdir()) else None
-    else:
-        problem = "is a file" if out.exists() else None
-    if problem:
-        raise ConfigError(f"out: {out} {problem}, allowed is a new or empty folder")
+        check_free(out)
 
 
 def _write(comparison: Comparison, out: Path, html: bool) -> dict[str, Path]:
@@ -72,17 +60,4 @@ def _write(comparison: Comparison, out: Path, html: bool) -> dict[str, Path]:
         from algd_jax.runs.compare.page import make_page
 
         contents["comparison.html"] = make_page(comparison)
-    with _refusals(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            create(out / name, content)
-    return {name: out / name for name in contents}
-
-
-@contextlib.contextmanager
-def _refusals(out: Path) -> Iterator[None]:
-    """Turns what the file system refuses for the folder ``out`` into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
+    return fill(out, contents)
