@@ -291,7 +291,10 @@ ARGUMENTS = [
     ("compare run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
     ("compare run --out run/config.json/below", "out: run/config.json/below cannot be written (Not a directory)"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
-    # Watching and sweeping.
+    # Reporting, watching and sweeping.
+    ("report", "run_dir is missing"),
+    ("report none", "run_dir: none is no run directory (it has no config.json)"),
+    ("report run --episodes many", "--episodes: got 'many', allowed is an integer"),
     ("watch", "run_dir is missing"),
     ("watch none", "run_dir: none is no run directory (it has no config.json)"),
     ("watch run --ones", "--ones: unknown flag; did you mean --once?"),
@@ -365,6 +368,7 @@ FOLDERS = [
     (config(env="Nowhere"), "evaluate run", "env: unknown name 'Nowhere'; allowed: ENVS"),
     (config(env="os:system"), "evaluate run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(env="os:system"), "train --resume run --env-steps 999", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
+    (config(env="os:system"), "report run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(env="os:system"), "reproduce run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(env="os:system"), "landscape run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
     (config(algorithm="ppo"), "evaluate run", "algorithm: unknown name 'ppo'; allowed: algd, cal, diffusion_lagrangian, sac, sac_lagrangian"),
