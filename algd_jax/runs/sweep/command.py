@@ -19,6 +19,7 @@ from algd_jax.runs.sweep.executors import Executor, Resources, SlurmScript, run_
 from algd_jax.runs.sweep.grid import points
 from algd_jax.runs.sweep.plan import Trial, make_trials
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES
+from algd_jax.runs.sweep.ray_executor import RayExecutor, check_address
 from algd_jax.runs.sweep.sweep import Outcome, sweep
 
 _REPEATED = ("--env", "--algorithm", "--grid", "--sample")
@@ -42,7 +43,9 @@ class SweepArguments:
       members: the most runs of one program; by default as many as fit in memory.
       checkpoint_minutes: between two checkpoints of a program; a kill costs no more, and an epoch.
       executor: who runs the programs: local (one after the other), slurm-script (writes the script
-        of an array job).
+        of an array job) or ray (on a Ray cluster; the extra "ray").
+      ray_address: of the Ray cluster: HOST:PORT, or auto for the one of this machine; by default
+        one is started, of this machine alone.
       cpus: cores that a program asks a cluster for.
       gpus: accelerators that a program asks a cluster for.
       program: run only the program of this number.
@@ -58,7 +61,8 @@ class SweepArguments:
     trials: int | None = None
     members: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES
-    executor: Literal["local", "slurm-script"] = "local"
+    executor: Literal["local", "slurm-script", "ray"] = "local"
+    ray_address: str | None = None
     cpus: int = 1
     gpus: int = 0
     program: int | None = None
@@ -96,10 +100,7 @@ def run_sweep(argv: Sequence[str]) -> int:
             command=["algd", "sweep", *argv],
             dry_run=arguments.dry_run,
         )
-    if arguments.dry_run:
-        return 0
-    if arguments.executor == "slurm-script":
-        tell(f"next: sbatch {shlex.quote(str(outcome.path / 'sweep.sbatch'))}")
+    if arguments.dry_run or arguments.executor == "slurm-script":
         return 0
     for line in _ending(outcome):
         tell(line)
@@ -154,7 +155,15 @@ def _executor(arguments: SweepArguments, argv: Sequence[str]) -> Executor:
     for name, least in (("cpus", 1), ("gpus", 0)):
         if (value := getattr(arguments, name)) < least:
             raise ConfigError(f"--{name}: got {value}, allowed is an integer >= {least}")
-    resources = Resources(arguments.cpus, arguments.gpus)
+    resources, address = Resources(arguments.cpus, arguments.gpus), arguments.ray_address
+    if address is not None and arguments.executor != "ray":
+        raise ConfigError(
+            f"--ray-address: got {address} with --executor {arguments.executor}, allowed is "
+            "--executor ray"
+        )
+    if arguments.executor == "ray":
+        check_address(address)  # Before anything is written.
+        return RayExecutor(address, resources)
     if arguments.executor == "slurm-script":
         return SlurmScript(_without_flag(argv, "--executor"), resources)
     return run_locally

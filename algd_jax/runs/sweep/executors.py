@@ -33,8 +33,22 @@ class Job(NamedTuple):
     command: tuple[str, ...]
 
 
-Executor = Callable[[Job, Callable[[Report], None], Callable[[], bool]], None]
-"""Runs a job, passes on each epoch's report, and asks whether to stop."""
+class Watcher(NamedTuple):
+    """Who waits for a job.
+
+    Attributes:
+      show: takes each epoch's report.
+      tell: takes a line for the user.
+      stop_requested: asked after each epoch; a true answer ends the job with checkpoints.
+    """
+
+    show: Callable[[Report], None]
+    tell: Callable[[str], None]
+    stop_requested: Callable[[], bool]
+
+
+Executor = Callable[[Job, Watcher], None]
+"""Runs a job."""
 
 
 class Resources(NamedTuple):
@@ -49,17 +63,15 @@ class Resources(NamedTuple):
     gpus: int = 0
 
 
-def run_locally(
-    job: Job, show: Callable[[Report], None], stop_requested: Callable[[], bool]
-) -> None:
+def run_locally(job: Job, watcher: Watcher) -> None:
     """One program after the other, in this process."""
     for number in job.programs:
-        if stop_requested():
+        if watcher.stop_requested():
             return
         for report in run_program(
-            job.directory, job.plan, number, stop_requested, job.minutes, job.command
+            job.directory, job.plan, number, watcher.stop_requested, job.minutes, job.command
         ):
-            show(report)
+            watcher.show(report)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +86,7 @@ class SlurmScript:
     arguments: Sequence[str]
     resources: Resources
 
-    def __call__(
-        self, job: Job, show: Callable[[Report], None], stop_requested: Callable[[], bool]
-    ) -> None:
+    def __call__(self, job: Job, watcher: Watcher) -> None:
         """Write ``sweep.sbatch`` into the sweep's folder."""
         path = job.directory.path / "sweep.sbatch"
         logs = job.directory.path.resolve() / "slurm"
@@ -103,3 +113,4 @@ class SlurmScript:
             f'exec srun {command} --program="$SLURM_ARRAY_TASK_ID"',
         ]
         replace(path, ("\n".join(lines) + "\n").encode())
+        watcher.tell(f"next: sbatch {shlex.quote(str(path))}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from algd_jax.errors import ConfigError
 from algd_jax.runs.resuming import planned_steps
 from algd_jax.runs.sweep.directory import SweepDirectory
-from algd_jax.runs.sweep.executors import Executor, Job, run_locally
+from algd_jax.runs.sweep.executors import Executor, Job, Watcher, run_locally
 from algd_jax.runs.sweep.packing import describe, pack
 from algd_jax.runs.sweep.plan import Plan, Trial
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES, Report
@@ -86,7 +86,7 @@ def sweep(
             directory.add_resumption(command)
         progress = _Progress(plan, missing, tell)
         job = Job(directory, plan, missing, minutes, tuple(command))
-        executor(job, progress.show, stop_requested)
+        executor(job, Watcher(progress.show, tell, stop_requested))
         write_tables(directory, plan)
     statuses = [status(directory, trial) for trial in plan.trials]
     path, count = directory.path, len(statuses)

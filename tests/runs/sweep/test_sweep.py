@@ -304,6 +304,32 @@ def test_the_script_for_slurm_runs_each_program(algd, undisturbed, tmp_path):
     np.testing.assert_allclose(first["return"], second["return"], rtol=1e-3, atol=1e-4)
 
 
+def test_the_example_ranks_by_feasibility_and_then_return(monkeypatch, tmp_path):
+    """Its table, of a sweep that is made up: two algorithms, four points, two seeds."""
+    from experiments import sweep as example
+
+    def make_up(trials, run_dir, **_):
+        assert len(trials) == 16
+        rows = [
+            {
+                "algorithm": trial.config.algorithm,
+                "cost_limit": trial.config.hyper.cost_limit,
+                "rho": trial.config.hyper.rho,
+                "feasible": trial.config.algorithm == "algd",
+                "return_mean": trial.config.hyper.rho + trial.config.seed,
+                "cost_mean": 3.0,
+            }
+            for trial in trials
+        ]
+        pd.DataFrame(rows).to_csv(f"{run_dir}/trials.csv")
+
+    monkeypatch.setattr(example, "sweep", make_up)
+    table = example.main(str(tmp_path))
+    assert len(table) == 8
+    assert list(table.index.get_level_values("algorithm")) == ["algd"] * 4 + ["cal"] * 4
+    assert list(table.return_mean) == [2.5, 2.5, 1.0, 1.0] * 2
+
+
 # In processes of their own, which are killed.
 
 
@@ -314,10 +340,13 @@ def start(folder: Path, *flags: str) -> subprocess.Popen:
     )
 
 
-def run_until(process: subprocess.Popen, line: str, delay: float, number: int) -> int:
-    """Send a signal some time after a line; the exit code."""
+def run_until(
+    process: subprocess.Popen, line: str, delay: float, number: int, times: int = 1
+) -> int:
+    """Send a signal some time after a line was told so many times; the exit code."""
     for told in process.stdout:
-        if line in told:
+        times -= line in told
+        if times == 0:
             time.sleep(delay)
             process.send_signal(number)
             break
@@ -359,20 +388,16 @@ def test_a_large_sweep_killed_twice(tmp_path):
     )
     calm, rough = tmp_path / "calm", tmp_path / "rough"
     process = start(calm, *flags)
-    begin = time.monotonic()
-    process.stdout.read()
-    length = time.monotonic() - begin
+    assert process.stdout.read().count("  epoch ") == 4 * EPOCHS
     assert process.wait(10) == 0
-    generator, kills = np.random.default_rng(), 0
-    while True:
-        process = start(rough, *flags)
-        if kills < 2:
-            time.sleep(generator.uniform(0.1, 0.5) * length)
-            process.kill()
-        process.stdout.read()
-        if process.wait(600) == 0:
-            break
-        kills += 1
-    assert kills == 2
+    generator = np.random.default_rng()
+    for _ in range(2):
+        process, epochs = start(rough, *flags), int(generator.integers(1, 7))
+        delay = generator.uniform(0, 1)
+        code = run_until(process, "  epoch ", delay, signal.SIGKILL, epochs)
+        assert code == -signal.SIGKILL
+    process = start(rough, *flags)
+    assert "24 of 24 trials done" in process.stdout.read()
+    assert process.wait(10) == 0
     assert_same_results(rough, calm)
     assert results(rough).groupby("trial").size().tolist() == [EPOCHS] * 24
