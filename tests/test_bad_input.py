@@ -291,7 +291,8 @@ ARGUMENTS = [
     ("compare run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
     ("compare run --out run/config.json/below", "out: run/config.json/below cannot be written (Not a directory)"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
-    # Reporting, watching and sweeping.
+    # Exporting, reporting, watching and sweeping.
+    ("export", "run_dir is missing"),
     ("report", "run_dir is missing"),
     ("report none", "run_dir: none is no run directory (it has no config.json)"),
     ("report run --episodes many", "--episodes: got 'many', allowed is an integer"),
