@@ -24,6 +24,8 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd watch RUN_DIR           follow a run from another terminal
   algd report RUN_DIR          one HTML page of everything worth seeing of a run
+  algd render RUN_DIR          episodes of a trained policy as video, map or interactive page
+  algd play ENV                episodes with random actions or a trained policy
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured
   algd reproduce RUN_DIR       train again from the run's seed and compare bit by bit
   algd sweep --run-dir DIR     train many agents in as few programs as fit (see algd sweep --help)
@@ -43,6 +45,8 @@ COMMANDS = (
     "evaluate",
     "watch",
     "report",
+    "render",
+    "play",
     "landscape",
     "reproduce",
     "sweep",
@@ -103,6 +107,8 @@ def _run(command: str, argv: list[str]) -> int:
             "evaluate": commands.run_evaluate,
             "watch": commands.run_watch,
             "report": commands.run_report,
+            "render": commands.run_render,
+            "play": commands.run_play,
             "landscape": commands.run_landscape,
             "reproduce": commands.run_reproduce,
             "sweep": run_sweep,

@@ -135,7 +135,7 @@ def test_command_with_several_constraints(
     assert evaluation["constraints"]["cost_gremlins"]["cost_mean"] == 8.0
 
 
-@pytest.mark.parametrize("page", [*PAGES, "comparing.md"])
+@pytest.mark.parametrize("page", [*PAGES, "comparing.md", "looking.md"])
 def test_linked_files_exist(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)

@@ -143,7 +143,11 @@ class SafetyEnv(Env):
         return self.spec.control_period
 
     def draw(self, pipeline_state: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        """The scene of one state (NumPy leaves) for MuJoCo's renderer or viewer."""
+        """The scene of one state (NumPy leaves) for MuJoCo's renderer or viewer.
+
+        A camera named `top` says that all happens in the plane: the scene has a map then, on which
+        the first body moves among the geoms of the world, called by their names up to a space.
+        """
         raise NotImplementedError(f"{self.spec.name}: this environment cannot be drawn")
 
     def check_action(self, action: jax.Array) -> None:

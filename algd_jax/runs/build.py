@@ -21,6 +21,7 @@ class Stream(enum.IntEnum):
     FINAL_EVALUATION = 2
     LANDSCAPE = 3
     EXPORT = 4
+    PLAY = 5
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

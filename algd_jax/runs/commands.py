@@ -8,7 +8,7 @@ import datetime
 import json
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from algd_jax.runs.export.command import export_run
 from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.output import ignore_lost_output
+from algd_jax.runs.render.command import Look, Shown, play_env, render_run
 from algd_jax.runs.report.report import EPISODES, save_report
 from algd_jax.runs.reproduce import reproduce
 from algd_jax.runs.resuming import resumed_config
@@ -37,6 +38,7 @@ from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import (
     make_console,
     print_comparison,
+    print_episodes,
     print_export,
     print_findings,
     print_landscape,
@@ -209,6 +211,53 @@ class ExportArguments:
 
 
 @dataclasses.dataclass
+class RenderArguments:
+    """Draw episodes of a run's policy: a video, a map with its path, or an interactive page.
+
+    Attributes:
+      run_dir: folder of the run.
+      look: which episodes, and how they are shown.
+      checkpoint: the policy: best (feasible) or last; by default best, else last.
+      out: new file that ends in .mp4 (extra "video"), .gif, .html (extra "report") or .png; by
+        default RUN_DIR/episodes.png.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    look: Look = Look()
+    checkpoint: Which | None = None
+    out: Path | None = None
+    env: str | None = None
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
+class PlayArguments:
+    """Play an environment with random actions, or with the policy of a run.
+
+    Attributes:
+      env: name of the environment, or module:attribute.
+      look: which episodes, and how they are shown.
+      policy: folder of a run whose deterministic policy acts; by default actions are random.
+      checkpoint: of that run: best (feasible) or last; by default best, else last.
+      out: new file to draw the episodes into, as in algd render; by default nothing is drawn.
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    env: str
+    look: Look = Look()
+    policy: Path | None = None
+    checkpoint: Which | None = None
+    out: Path | None = None
+    json: bool = False
+    debug: bool = False
+
+
+@dataclasses.dataclass
 class WatchArguments:
     """Follow a run from another terminal, until its last evaluation is written or Ctrl-C.
 
@@ -371,6 +420,24 @@ def run_export(argv: Sequence[str]) -> int:
     return 0
 
 
+def run_render(argv: Sequence[str]) -> int:
+    """``algd render``."""
+    given = parse(RenderArguments, argv, "algd render")
+    with _display(f"episodes of {given.run_dir}", given.json) as display:
+        shown = render_run(
+            given.run_dir, given.look, given.checkpoint, given.out, given.env, display
+        )
+    return _show(shown, given.json)
+
+
+def run_play(argv: Sequence[str]) -> int:
+    """``algd play``."""
+    given = parse(PlayArguments, argv, "algd play")
+    with _display(f"episodes of {given.env}", given.json) as display:
+        shown = play_env(given.env, given.look, given.policy, given.checkpoint, given.out, display)
+    return _show(shown, given.json)
+
+
 def run_watch(argv: Sequence[str]) -> int:
     """``algd watch``; Ctrl-C ends it, and the run goes on."""
     arguments = parse(WatchArguments, argv, "algd watch")
@@ -424,6 +491,26 @@ def default_run_dir(config: Config) -> Path:
     env = config.env.replace(":", ".")  # Not every file system takes the colon of module:attribute.
     name = f"{env}-{config.algorithm}-{config.preset}-seed{config.seed}-{now}"
     return Path("runs") / name
+
+
+@contextlib.contextmanager
+def _display(title: str, silent: bool) -> Iterator[Display]:
+    """What the user sees of something that takes a while."""
+    display = Display() if silent else make_display()
+    display.start(title)
+    try:
+        yield display
+    finally:
+        display.stop()
+
+
+def _show(shown: Shown, as_json: bool) -> int:
+    """Tell what was played."""
+    if as_json:
+        _print_json(shown.figures())
+    else:
+        print_episodes(make_console(), shown)
+    return 0
 
 
 def _resume(argv: Sequence[str]) -> int:

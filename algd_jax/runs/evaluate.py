@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from algd_jax.agents.update import AgentState
@@ -137,6 +138,15 @@ def run_episodes(
         batch_key = jax.random.fold_in(key, len(batches))
         batches.append(jax.device_get(evaluate_batch(agent, batch_key, hyper)))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *batches)
+
+
+def episode_keys(config: Config, seed: int, count: int) -> jax.Array:
+    """Reset keys [count] of the first episodes that ``algd evaluate`` plays with this seed."""
+    key, size = stream_key(seed, Stream.FINAL_EVALUATION), config.loop.eval_episodes
+    batches = [
+        jax.random.split(jax.random.fold_in(key, index), size) for index in range(-(-count // size))
+    ]
+    return jnp.concatenate(batches)[:count]
 
 
 def summarize(config: Config, episodes: Episodes, step: int, which: Which, seed: int) -> Summary:

@@ -13,12 +13,17 @@ import numpy as np
 
 from algd_jax.agents.landscape import Curvatures, Survey, pressure_of, random_directions, survey
 from algd_jax.agents.update import AgentState
-from algd_jax.config import Config
 from algd_jax.envs import SafetyEnv
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory, write_json
-from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, load_agent
+from algd_jax.runs.evaluate import (
+    Which,
+    check_seed,
+    choose_checkpoint,
+    episode_keys,
+    load_agent,
+)
 from algd_jax.runs.landscape_pictures import Picture, save_html, save_png
 from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training.epoch import Trainer
@@ -229,7 +234,7 @@ def state_of_episode(trainer: Trainer, agent: AgentState, seed: int, step: int) 
         return visited_obs(env, policy, key, step)
 
     hyper = config.hyper.as_arrays()
-    obs, lived = visit(agent, _first_episode_key(config, seed), jnp.int32(step), hyper)
+    obs, lived = visit(agent, episode_keys(config, seed, 1)[0], jnp.int32(step), hyper)
     if lived < step:
         raise ConfigError(f"step: got {step}, allowed is at most {lived}: there the episode ended")
     return obs
@@ -281,12 +286,6 @@ def _jitted_survey(trainer: Trainer, view: View) -> jax.stages.Wrapped:
         )
 
     return run
-
-
-def _first_episode_key(config: Config, seed: int) -> jax.Array:
-    """As ``run_episodes`` and ``evaluate`` derive it."""
-    batch_key = jax.random.fold_in(stream_key(seed, Stream.FINAL_EVALUATION), 0)
-    return jax.random.split(batch_key, config.loop.eval_episodes)[0]
 
 
 def _check(view: View) -> None:

@@ -17,6 +17,7 @@ from algd_jax.runs.compare.summary import Comparison
 from algd_jax.runs.doctor import Finding
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
+from algd_jax.runs.render.command import Shown
 from algd_jax.runs.reproduce import Reproduction
 from algd_jax.types import TOTAL_COST
 
@@ -81,6 +82,23 @@ def print_comparison(
         console.print(Text(note))
     for path in files:
         console.print(Text(f"  {path}"))
+
+
+def print_episodes(console: Console, shown: Shown) -> None:
+    """What each episode brought, as a table, with a heading and the file written."""
+    figures = shown.figures()
+    limits = [
+        f"{name} (limit {shown.actor.limits[name]:g})" if name in shown.actor.limits else name
+        for name in shown.costs
+    ]
+    table = _table(["episode", "return", *limits, "length"])
+    for number, episode in enumerate(figures["episodes"], start=1):
+        costs = [f"{episode[name]:.4g}" for name in shown.costs]
+        table.add_row(str(number), f"{episode['return']:.2f}", *costs, str(episode["length"]))
+    console.print(Text(f"{shown.env}: {shown.actor.name}; seed {shown.seed}"))
+    console.print(table)
+    if shown.file is not None:
+        console.print(Text(f"  {shown.file}"))
 
 
 def print_reproduction(console: Console, found: Reproduction) -> None:

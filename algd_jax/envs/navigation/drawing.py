@@ -95,6 +95,7 @@ def _add(
     yaw: float = 0.0,
 ) -> None:
     spec.worldbody.add_geom(
+        name=f"{kind} {len(spec.geoms)}",  # For pictures that name what they show.
         type=shape,
         size=size,
         pos=place,

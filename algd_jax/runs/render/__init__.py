@@ -1,0 +1,1 @@
+"""``algd render`` and ``algd play``: episodes as videos, pictures and pages."""

@@ -1,0 +1,307 @@
+"""``algd render`` and ``algd play``: what is asked for, checked; episodes, played and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from algd_jax.envs import EnvSpec, SafetyEnv, make
+from algd_jax.envs.registry import is_code
+from algd_jax.errors import ConfigError
+from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
+from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, episode_keys, load_agent
+from algd_jax.runs.files import create
+from algd_jax.runs.memory import check_evaluation_memory
+from algd_jax.runs.render.episodes import Episode, play, random_policy
+from algd_jax.runs.render.opengl import find_context
+from algd_jax.runs.render.plan import has_plan, plan_of
+from algd_jax.training.epoch import Trainer
+from algd_jax.training.rollout import KeyedPolicy
+from algd_jax.types import TOTAL_COST
+
+MOST_EPISODES = 100
+MOST_DRAWN = 12
+"""Episodes of a still picture or page."""
+
+_VIDEOS, _STILLS = (".mp4", ".gif"), (".html", ".png")
+_NEEDED = {
+    ".mp4": ("imageio_ffmpeg", "imageio-ffmpeg", "video"),
+    ".html": ("plotly", "Plotly", "report"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Which episodes, and how they are shown.
+
+    Attributes:
+      episodes: how many, 1 to 100.
+      seed: of the episodes; by default the run's, or 0 without a run.
+      camera: of a video.
+    """
+
+    episodes: int = 1
+    seed: int | None = None
+    camera: Literal["side", "top"] = "side"
+
+
+class Actor(NamedTuple):
+    """Who acts.
+
+    Attributes:
+      name: in words.
+      policy: makes a policy of ``parameters``.
+      parameters: a pytree.
+      limits: of the costs, by name [cost / episode].
+    """
+
+    name: str
+    policy: Callable[[Any], KeyedPolicy]
+    parameters: Any
+    limits: dict[str, float]
+
+
+class Shown(NamedTuple):
+    """What was played and written.
+
+    Attributes:
+      env: name of the environment.
+      actor: who acted.
+      seed: of the episodes.
+      episodes: as played.
+      file: the picture written, if any.
+    """
+
+    env: str
+    actor: Actor
+    seed: int
+    episodes: list[Episode]
+    file: Path | None
+
+    @property
+    def costs(self) -> list[str]:
+        """Names of the costs worth telling: the total and all limited ones."""
+        return list(dict.fromkeys((TOTAL_COST, *self.actor.limits)))
+
+    def figures(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return {
+            "env": self.env,
+            "policy": self.actor.name,
+            "seed": self.seed,
+            "limits": self.actor.limits,
+            "episodes": [
+                {
+                    "return": float(episode.returns_so_far[-1]),
+                    **{name: float(episode.costs_so_far(name)[-1]) for name in self.costs},
+                    "length": len(episode),
+                }
+                for episode in self.episodes
+            ],
+            "file": None if self.file is None else str(self.file),
+        }
+
+
+def render_run(
+    run_dir: Path,
+    look: Look = Look(),
+    which: Which | None = None,
+    out: Path | None = None,
+    env: str | None = None,
+    display: Display | None = None,
+) -> Shown:
+    """Draw episodes of a run's deterministic policy: the first that ``algd evaluate`` plays.
+
+    Args:
+      run_dir: the run's folder.
+      look: which episodes.
+      which: checkpoint; by default the best feasible one, else the last.
+      out: new file; its ending says what to make. RUN_DIR/episodes.png by default.
+      env: the run's environment, needed if it is "module:attribute".
+      display: what the user sees meanwhile; nothing by default.
+
+    Raises:
+      ConfigError: for bad input, before anything is played.
+    """
+    _check(look)
+    directory = RunDirectory(run_dir)
+    config = directory.read_config(env)
+    which = choose_checkpoint(directory, which)
+    out = run_dir / "episodes.png" if out is None else out
+    _check_file(out)
+    trainer = build(config)
+    draw = _drawing(out, trainer.env, look)
+    actor = _trained(trainer, directory, which)
+    seed = config.seed if look.seed is None else look.seed
+    keys = episode_keys(config, seed, look.episodes)
+    (display := display or Display()).phase("compiling and playing")
+    episodes = play(trainer.env, actor.policy, actor.parameters, keys, keys[0])
+    display.phase("drawing")
+    draw(episodes, actor)
+    return Shown(config.env, actor, seed, episodes, out)
+
+
+def play_env(
+    name: str,
+    look: Look = Look(),
+    run_dir: Path | None = None,
+    which: Which | None = None,
+    out: Path | None = None,
+    display: Display | None = None,
+) -> Shown:
+    """Play episodes of an environment with random actions or a run's deterministic policy.
+
+    Args:
+      name: of the environment; that of the run, or another with the same sizes.
+      look: which episodes.
+      run_dir: whose policy acts; by default actions are drawn evenly from their range.
+      which: checkpoint of that run; by default the best feasible one, else the last.
+      out: new file for a picture, as in :func:`render_run`; by default none.
+      display: what the user sees meanwhile; nothing by default.
+
+    Raises:
+      ConfigError: for bad input, before anything is played.
+    """
+    _check(look)
+    if out is not None:
+        _check_file(out)
+    if which is not None and run_dir is None:
+        raise ConfigError(f"checkpoint: got {which} without a run: add --policy RUN_DIR")
+    env = make(name)
+    actor = _random(env.spec) if run_dir is None else _guest(env, name, run_dir, which)
+    draw = _drawing(out, env, look)
+    seed = look.seed or 0
+    reset_key, policy_key = jax.random.split(stream_key(seed, Stream.PLAY))
+    keys = jax.random.split(reset_key, look.episodes)
+    (display := display or Display()).phase("compiling and playing")
+    episodes = play(env, actor.policy, actor.parameters, keys, policy_key)
+    if out is not None:
+        display.phase("drawing")
+    draw(episodes, actor)
+    return Shown(name, actor, seed, episodes, out)
+
+
+def _random(spec: EnvSpec) -> Actor:
+    return Actor("random actions", lambda _: random_policy(spec), (), {TOTAL_COST: spec.cost_limit})
+
+
+def _trained(trainer: Trainer, directory: RunDirectory, which: Which) -> Actor:
+    """A run's deterministic policy."""
+    check_evaluation_memory(trainer)
+    agent, step = load_agent(trainer, directory, which)
+
+    def policy(parameters):
+        agent, hyper = parameters
+        return lambda obs, key: trainer.algorithm.act_deterministic(agent, obs, hyper)
+
+    name = f"{which} policy of {directory.path}, {step:,} steps"
+    parameters = (agent, trainer.config.hyper.as_arrays())
+    return Actor(name, policy, parameters, trainer.config.limits)
+
+
+def _guest(env: SafetyEnv, name: str, run_dir: Path, which: Which | None) -> Actor:
+    """A run's policy in an environment that it fits."""
+    directory = RunDirectory(run_dir)
+    trained_on = directory.look_up_config().env
+    config = directory.read_config(name if is_code(trained_on) else None)
+    which = choose_checkpoint(directory, which)
+    trainer = build(config)
+    wanted, found = _sizes(trainer.env.spec), _sizes(env.spec)
+    if wanted != found:
+        raise ConfigError(
+            f"policy: {run_dir} was trained on {config.env} with {wanted}, {name} has {found}"
+        )
+    return _trained(trainer, directory, which)
+
+
+def _sizes(spec: EnvSpec) -> str:
+    return f"{spec.observation_size} observations and {spec.action_size} actions"
+
+
+def _check(look: Look) -> None:
+    """Raise for what is wrong whatever is played."""
+    check_seed(look.seed)
+    if not 1 <= look.episodes <= MOST_EPISODES:
+        raise ConfigError(
+            f"episodes: got {look.episodes}, allowed is an integer from 1 to {MOST_EPISODES}"
+        )
+
+
+def _check_file(out: Path) -> None:
+    """Raise unless a new picture can be written there."""
+    if out.suffix not in (*_VIDEOS, *_STILLS):
+        raise ConfigError(
+            f"out: got {str(out)!r}, allowed is a file that ends in .mp4, .gif, .html or .png"
+        )
+    if out.exists():
+        raise ConfigError(f"out: {out} exists, allowed is a new file")
+    nearest = next(folder for folder in out.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ConfigError(f"out: {nearest} is no folder that can be written to")
+    module, project, extra = _NEEDED.get(out.suffix, ("PIL", "", ""))
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(
+            f"out: a {out.suffix} needs {project}, which is missing: "
+            f"pip install 'algd-jax[{extra}]'"
+        )
+
+
+def _drawing(
+    out: Path | None, env: SafetyEnv, look: Look
+) -> Callable[[list[Episode], Actor], None]:
+    """The function that writes the picture ``out`` of episodes; what it needs is looked for now.
+
+    Raises:
+      ConfigError: if a video is asked for that cannot be drawn.
+    """
+    if out is None:
+        return lambda episodes, actor: None
+    if out.suffix in _VIDEOS:
+        if type(env).draw is SafetyEnv.draw:
+            raise ConfigError(
+                f"env: {env.spec.name} cannot be drawn; let --out end in .png or .html for curves"
+            )
+        make_context = find_context()
+
+    def draw(episodes: list[Episode], actor: Actor) -> None:
+        limit = actor.limits.get(TOTAL_COST)
+        if out.suffix in _VIDEOS:
+            from algd_jax.runs.render.video import make_video
+
+            content = make_video(env, episodes, out.suffix, look.camera, limit, make_context)
+        else:
+            content = _still(env, episodes, out.suffix, limit, actor.name)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            create(out, content)
+        except OSError as error:
+            raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
+
+    return draw
+
+
+def _still(
+    env: SafetyEnv, episodes: list[Episode], suffix: str, limit: float | None, actor: str
+) -> bytes:
+    """A picture or page of the first episodes."""
+    from algd_jax.runs.render import page, picture
+
+    title = f"{env.spec.name}: {actor}"
+    if len(episodes) > MOST_DRAWN:
+        title += f" (the first {MOST_DRAWN} of {len(episodes)} episodes)"
+    drawn, period = episodes[:MOST_DRAWN], env.dt
+    flat = has_plan(env, drawn[0].state(0))
+    plans = [plan_of(env, episode) for episode in drawn] if flat else []
+    if suffix == ".html":
+        return page.make_page(drawn, plans, limit, period, title)
+    if flat:
+        return picture.draw_maps(drawn, plans, limit, title)
+    return picture.draw_series(drawn, limit, period, title)

@@ -1,0 +1,1 @@
+from tests.runs.support import probes  # noqa: F401
