@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
-from algd_jax.runs.provenance import provenance
+from algd_jax.runs.provenance import processor, provenance
 from algd_jax.runs.tables import figure
 from benchmarks.processes import available_cores
 
@@ -177,16 +175,8 @@ def circumstances(command: list[str]) -> dict[str, Any]:
       command: the command line.
     """
     return provenance(command) | {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": available_cores(),
         "load_average": round(os.getloadavg()[0], 2),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
-
-
-def _processor() -> str:
-    """The processor's name; Linux tells it in a file only."""
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text().splitlines() if described.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -312,7 +312,6 @@ ARGUMENTS = [
     ("compare none", "folders: none is no folder, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
     # Exports.
-    ("export", "run_dir is missing"),
     ("export none", "run_dir: none is no run directory (it has no config.json)"),
     ("export run/checkpoints", "run_dir: run/checkpoints is no run directory (it has no config.json)"),
     ("export run outside", "unexpected argument 'outside'"),

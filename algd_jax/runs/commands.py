@@ -189,7 +189,7 @@ class CompareArguments:
 
 @dataclasses.dataclass
 class ExportArguments:
-    """Write the policy of a run alone: StableHLO, and arrays with a runner that needs only NumPy.
+    """Write the policy of a run alone: StableHLO, arrays with a runner that needs only NumPy, ONNX.
 
     Each form is compared with the policy before anything is written (docs/deploying.md).
 
@@ -197,6 +197,7 @@ class ExportArguments:
       run_dir: folder of the run.
       out: new or empty folder to write to; by default RUN_DIR/policy.
       checkpoint: the policy: best (feasible) or last; by default best, else last.
+      onnx: write an ONNX graph too (needs the extra "onnx").
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print what policy.json holds as one JSON object and nothing else.
       debug: show the traceback of an error.
@@ -205,6 +206,7 @@ class ExportArguments:
     run_dir: Path
     out: Path | None = None
     checkpoint: Which | None = None
+    onnx: bool = False
     env: str | None = None
     json: bool = False
     debug: bool = False
@@ -411,7 +413,12 @@ def run_export(argv: Sequence[str]) -> int:
     arguments = parse(ExportArguments, argv, "algd export")
     out = arguments.out or arguments.run_dir / "policy"
     record = export_run(
-        arguments.run_dir, out, arguments.checkpoint, arguments.env, ["algd", "export", *argv]
+        arguments.run_dir,
+        out,
+        arguments.checkpoint,
+        arguments.onnx,
+        arguments.env,
+        ["algd", "export", *argv],
     )
     if arguments.json:
         _print_json(record)

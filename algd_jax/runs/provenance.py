@@ -58,6 +58,14 @@ def device_record() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """The processor's name; Linux tells it in a file only."""
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def git_commit() -> str | None:
     """Commit of the checkout this package runs from ("-dirty" if changed), or None."""
     checkout = Path(algd_jax.__file__).parents[1]

@@ -140,6 +140,12 @@ def print_export(console: Console, record: dict[str, Any], out: Path) -> None:
     for form, found in check["differences"].items():
         largest = ", ".join(f"{action} {value:.2g}" for action, value in found.items())
         console.print(f"  {form}: largest difference of an action: {largest}")
+    made = record["export"]
+    console.print(
+        f"{made['processor']}, {made['cores']} cores, load average {made['load_average']}; "
+        f"JAX on {made['device']['kind']}:",
+        markup=False,
+    )
     print_rows(console, record["latency"])
     for form, names in record["files"].items():
         console.print(Text(f"  {form}: {', '.join(str(out / name) for name in names)}"))

@@ -79,17 +79,18 @@ def differences(
 def latencies(
     calls: Mapping[str, Callable[[np.ndarray], Any]], obs_size: int
 ) -> list[dict[str, Any]]:
-    """Time of single calls from Python until the actions are there, all forms in turn.
+    """Time of single calls from Python until the actions are there.
+
+    One form after the other, not in turn: their threads would wait for work beside each other.
 
     Returns:
-      A row per form and batch: median and quartiles [µs].
+      A row per batch and form: median and quartiles [µs].
     """
     rows = []
     for batch in BATCHES:
         obs = np.zeros((batch, obs_size), np.float32)
-        for call in calls.values():
-            np.asarray(call(obs))  # Compiles.
-        for name, seconds in _in_turn(calls, obs).items():
+        for name, call in calls.items():
+            seconds = _time(call, obs)
             lower, median, upper = np.percentile(1e6 * np.asarray(seconds), [25, 50, 75])
             rows.append(
                 {
@@ -104,16 +105,15 @@ def latencies(
     return rows
 
 
-def _in_turn(calls: Mapping[str, Callable], obs: np.ndarray) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + LONGEST * len(calls)
-    for _ in range(CALLS):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            np.asarray(call(obs))
-            seconds[name].append(time.perf_counter() - start)
-        if time.perf_counter() > end:
-            break
+def _time(call: Callable[[np.ndarray], Any], obs: np.ndarray) -> list[float]:
+    """Seconds of each call after the first, which may compile."""
+    np.asarray(call(obs))
+    seconds: list[float] = []
+    end = time.perf_counter() + LONGEST
+    while not seconds or (len(seconds) < CALLS and time.perf_counter() < end):
+        start = time.perf_counter()
+        np.asarray(call(obs))
+        seconds.append(time.perf_counter() - start)
     return seconds
 
 

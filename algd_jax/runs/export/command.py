@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,15 +34,17 @@ def export_run(
     run_dir: Path,
     out: Path,
     which: Which | None = None,
+    onnx: bool = False,
     env: str | None = None,
     command: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write the policy of a run alone, in every form, each compared with the original before.
+    """Write the policy of a run alone, in several forms, each compared with the original before.
 
     Args:
       run_dir: the run's folder.
       out: new or empty folder.
       which: checkpoint; by default the best feasible one, else the last.
+      onnx: whether to write that form too, which needs ONNX and ONNX Runtime.
       env: the run's environment, needed if it is "module:attribute".
       command: the command line, for ``policy.json``.
 
@@ -52,6 +55,8 @@ def export_run(
       ConfigError: if this is no run, it has no such checkpoint, the folder is taken, or a form
         differs from the policy; nothing is left behind.
     """
+    if onnx:
+        _check_onnx()
     directory = RunDirectory(run_dir)
     config = directory.read_config(env)
     which = choose_checkpoint(directory, which)
@@ -64,7 +69,7 @@ def export_run(
     originals = original(trainer.algorithm, agent, config.hyper.as_arrays())
     # Else an accelerator multiplies with fewer digits than a CPU, and the forms differ.
     with jax.default_matmul_precision("highest"):
-        files = {name: form.files(policy) for name, form in FORMS.items()}
+        files = {name: form.files(policy) for name, form in FORMS.items() if onnx or name != "onnx"}
         forms = {name: FORMS[name].load(content) for name, content in files.items()}
         found = differences(forms, policy, originals, stream_key(config.seed, Stream.EXPORT))
         times = latencies(
@@ -85,6 +90,11 @@ def export_run(
     # Last, so that a folder with it is complete.
     fill(out, contents | {"policy.json": _to_json(record)})
     return record
+
+
+def _check_onnx() -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
+        raise ConfigError("onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'")
 
 
 def _in_float32(config: Config) -> Config:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from algd_jax.runs.export import runner, stablehlo
+from algd_jax.runs.export import onnx, runner, stablehlo
 from algd_jax.runs.export.policy import ExportedPolicy
 
 
@@ -65,7 +65,16 @@ def _load_numpy(files: Mapping[str, bytes]) -> Calls:
     return Calls(policy, policy.act)
 
 
+def _onnx_files(policy: ExportedPolicy) -> dict[str, bytes]:
+    return {"policy.onnx": onnx.model(policy.arrays())}
+
+
+def _load_onnx(files: Mapping[str, bytes]) -> Calls:
+    return Calls(onnx.load(files["policy.onnx"]))
+
+
 FORMS: dict[str, Form] = {
     "stablehlo": Form(_stablehlo_files, _load_stablehlo),
     "numpy": Form(_numpy_files, _load_numpy),
+    "onnx": Form(_onnx_files, _load_onnx),
 }

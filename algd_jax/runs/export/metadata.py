@@ -13,7 +13,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import Which
 from algd_jax.runs.export.policy import ExportedPolicy
-from algd_jax.runs.provenance import provenance
+from algd_jax.runs.provenance import processor, provenance
 
 FORMAT_VERSION = 1
 """Of ``policy.json`` and the files beside it; raised when a reader must change."""
@@ -62,7 +62,11 @@ def origin(directory: RunDirectory, config: Config, which: Which, step: int) -> 
 
 def circumstances(command: list[str]) -> dict[str, Any]:
     """Where and when the policy was exported and timed."""
-    return provenance(command) | {"cores": os.cpu_count()}
+    return provenance(command) | {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
 
 
 def _evaluation(directory: RunDirectory, which: Which, step: int) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from algd_jax.runs.run import train
 from tests.runs.support import LAST_STEP, files, tiny_config
 
 FILES = {
+    "policy.onnx",
     "policy.json",
     "policy.npz",
     "policy.stablehlo",
@@ -56,7 +57,9 @@ def edit(path, **fields):
 
 def test_writes_the_policy_and_what_it_is(algd, run, tmp_path):
     before, out = files(run), tmp_path / "new" / "policy"
-    code, printed, err = algd("export", run, "--out", out, "--checkpoint", "last", "--json")
+    code, printed, err = algd(
+        "export", run, "--out", out, "--checkpoint", "last", "--onnx", "--json"
+    )
     assert (code, err) == (0, "")
     record = json.loads((out / "policy.json").read_text())
     assert json.loads(printed) == record
@@ -113,6 +116,13 @@ def test_bfloat16_runs_are_exported_in_float32(algd, run):
         np.testing.assert_array_equal(array, second[name])
     trained = json.loads((run / "bfloat16" / "policy.json").read_text())["training"]["config"]
     assert trained["agent"]["compute"] == "bfloat16"
+
+
+def test_onnx_is_asked_for(algd, run, monkeypatch):
+    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
+    code, _, err = algd("export", run, "--onnx")
+    assert code == 2
+    assert err == "algd: onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'\n"
 
 
 @pytest.mark.parametrize("error", [2e-4, np.nan])
