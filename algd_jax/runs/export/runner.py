@@ -45,7 +45,11 @@ class Policy:
 
     def act(self, obs, noise):
         """The action for given unit-normal noise [D, A] or [B, D, A]."""
-        return self._act(obs, lambda shape: np.asarray(noise, np.float32).reshape(shape))
+        noise = np.asarray(noise, np.float32)
+        allowed = (*np.shape(obs)[:-1], self.draws, self.action_size)
+        if noise.shape != allowed:
+            raise ValueError(f"noise: got shape {noise.shape}, allowed is {allowed}")
+        return self._act(obs, noise.reshape)
 
     def _act(self, obs, draw):
         obs = np.asarray(obs, np.float32)

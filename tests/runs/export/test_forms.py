@@ -87,6 +87,15 @@ def test_one_observation_or_many(subject):
             policy(wrong)
 
 
+def test_noise_of_another_shape_is_refused(subject):
+    policy = Policy(subject.policy.arrays())
+    obs, noise = np.zeros((4, 7)), np.ones((4, policy.draws, 2))
+    np.testing.assert_allclose(policy.act(obs[0], noise[0]), policy.act(obs, noise)[0], atol=1e-6)
+    for wrong in (noise[:1], noise[..., :1], noise.reshape(2, -1, 2), noise[0]):
+        with pytest.raises(ValueError, match="noise: got shape"):
+            policy.act(obs, wrong)
+
+
 def test_actions_stay_inside_the_box(subject):
     policy = Policy(subject.policy.arrays())
     obs = 1e6 * np.random.default_rng(0).standard_normal((50, 7))
