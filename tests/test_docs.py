@@ -15,6 +15,7 @@ import pytest
 from algd_jax.cli import main
 from algd_jax.envs import make, registry
 from tests.probes import PartsProbe, ProbeEnv
+from tests.runs.render.scene import SceneProbe
 from tests.runs.support import TINY_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -115,6 +116,18 @@ def test_deploying_page(
         exec(compile(snippet, "deploying.md", "exec"), {})
         assert capsys.readouterr().out
     del sys.modules["runner"]
+
+
+def test_looking_page(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(registry._FACTORIES, "PointButton1", SceneProbe)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--run-dir", "runs/first", *TINY_FLAGS]) == 0
+    for command in blocks("looking.md", "bash")[0].splitlines():
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert (tmp_path / "first.html").stat().st_size > 1_000_000
+    assert (tmp_path / "runs" / "first" / "episodes.png").exists()
 
 
 class PressedButtons(PartsProbe):

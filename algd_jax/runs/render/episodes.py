@@ -77,7 +77,7 @@ def play(
       key: of the policy's draws.
 
     Raises:
-      ConfigError: if what has to be kept does not fit in memory.
+      ConfigError: if what has to be kept does not fit in memory, or a number is none.
     """
 
     def one(parameters, reset_key, key):
@@ -87,7 +87,10 @@ def play(
     arguments = (parameters, reset_keys, jax.random.split(key, len(reset_keys)))
     _check_memory(jax.eval_shape(run, *arguments), len(reset_keys))
     kept = jax.tree.map(_on_host, jax.jit(run)(*arguments))
-    return [_episode(kept, index, env.spec.cost_discount) for index in range(len(reset_keys))]
+    episodes = [_episode(kept, index, env.spec.cost_discount) for index in range(len(reset_keys))]
+    for episode in episodes:
+        _check_finite(episode, env.spec.name)
+    return episodes
 
 
 def random_policy(spec: EnvSpec) -> KeyedPolicy:
@@ -110,6 +113,17 @@ def _episode(kept: Rollout, index: int, discount: float) -> Episode:
         {name: np.asarray(values[index, :length]) for name, values in kept.metrics.items()},
         discount,
     )
+
+
+def _check_finite(episode: Episode, env: str) -> None:
+    """Raise :class:`ConfigError` at the first reward or cost that is no number."""
+    for name, values in (("reward", episode.rewards), *episode.metrics.items()):
+        broken = np.flatnonzero(~np.isfinite(values))
+        if broken.size:
+            raise ConfigError(
+                f"env: {name} of {env} is NaN or infinite at step {broken[0] + 1} of episode "
+                f"{episode.number}"
+            )
 
 
 def _on_host(leaf: jax.Array) -> np.ndarray:

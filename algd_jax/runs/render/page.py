@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _STYLE = (
     "body{font-family:sans-serif;max-width:1150px;margin:1.5em auto;padding:0 1em}"
     "h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}"
+    ".wide{overflow-x:auto}.wide>div{min-width:720px}"  # On a phone it scrolls, and stays readable.
 )
 
 
@@ -47,12 +48,15 @@ def make_page(
             include_plotlyjs=index == 0,
             div_id=f"episode{episode.number}",
             auto_play=False,
+            config={"displaylogo": False, "responsive": True},
         )
-        parts.append(f"<h2>{html.escape(heading(episode, limit))}</h2>{picture}")
+        words = html.escape(heading(episode, limit))
+        parts.append(f'<h2>{words}</h2><div class="wide">{picture}</div>')
     escaped = html.escape(title)
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escaped}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escaped}</h1>\n"
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escaped}</title><style>{_STYLE}</style></head><body><h1>{escaped}</h1>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     ).encode()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PATH, _COST = "#1f3b73", "#d01c1c"
+_PATH, _COST, _GOAL = "#1f3b73", "#d01c1c", "#128a2e"
 _COLUMNS = 3
 
 
@@ -71,7 +71,7 @@ def _draw_map(axes: Axes, episode: Episode, plan: Plan) -> None:
     axes.plot(*plan.path[-1], "s", color=_PATH, markersize=7)
     met = episode.metrics.get("goal_met")
     if met is not None:
-        axes.plot(*plan.path[1:][met > 0].T, "*", color="#128a2e", markersize=12, mec="white")
+        axes.plot(*plan.path[1:][met > 0].T, "*", color=_GOAL, markersize=12, mec="white")
     axes.set_aspect("equal")
     axes.margins(0.04)
     axes.set(xlabel="x [m]", ylabel="y [m]")
@@ -107,7 +107,7 @@ def _add_legend(figure: Figure, plans: Sequence[Plan]) -> None:
         Line2D([], [], color=_COST, marker="o", markersize=3.5, label="step with cost"),
         Line2D([], [], color="white", marker="o", mec=_PATH, markersize=8, label="start"),
         Line2D([], [], color=_PATH, marker="s", linestyle="", markersize=7, label="end"),
-        Line2D([], [], color="#128a2e", marker="*", linestyle="", markersize=11, label="goal met"),
+        Line2D([], [], color=_GOAL, marker="*", linestyle="", markersize=11, label="goal met"),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=5, fontsize=8.5, frameon=False)
 

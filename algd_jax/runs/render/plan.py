@@ -10,7 +10,7 @@ import numpy as np
 from algd_jax.envs import SafetyEnv
 from algd_jax.runs.render.episodes import Episode
 
-_CORNERS = 24  # Of the polygon that stands for a circle.
+_CORNERS = 48  # Of the polygon that stands for a circle.
 _JUMP = 0.2  # m in one step: what moves farther was put elsewhere.
 
 _ROUND = {

@@ -202,6 +202,11 @@ def test_episodes_that_do_not_fit_in_memory_are_refused(monkeypatch):
         play_env("ActionProbe", Look(episodes=3))
 
 
+def test_what_is_no_number_is_named():
+    with pytest.raises(ConfigError, match=r"reward of BrokenProbe is NaN .* step 5 of episode 1"):
+        play_env("BrokenProbe")
+
+
 def test_all_episodes_are_one_program(monkeypatch):
     traced = []
     step = SceneProbe.step
