@@ -44,7 +44,7 @@ class Look:
 
     Attributes:
       episodes: how many, 1 to 100.
-      seed: of the episodes; by default the run's, or 0 without a run.
+      seed: of the episodes; by default the run's in algd render, 0 in algd play.
       camera: of a video.
     """
 

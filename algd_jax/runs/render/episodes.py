@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from algd_jax.training.rollout import KeyedPolicy, Rollout, rollout
 from algd_jax.types import TOTAL_COST
 
 
+@dataclasses.dataclass(frozen=True)
 class Episode:
     """One episode of L steps.
 
@@ -25,18 +27,14 @@ class Episode:
       states: pipeline states at the start and after each step, NumPy leaves [L + 1, ...].
       rewards: [L].
       metrics: [L] each, what the environment reports of each step, by name.
+      discount: of costs, per step, in the sum that is limited.
     """
 
-    def __init__(
-        self,
-        number: int,
-        states: Any,
-        rewards: np.ndarray,
-        metrics: dict[str, np.ndarray],
-        discount: float = 1.0,
-    ):
-        self.number, self.states, self.rewards, self.metrics = number, states, rewards, metrics
-        self._weights = discount ** np.arange(len(rewards))
+    number: int
+    states: Any
+    rewards: np.ndarray
+    metrics: dict[str, np.ndarray]
+    discount: float = 1.0
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -47,7 +45,8 @@ class Episode:
 
     def costs_so_far(self, name: str = TOTAL_COST) -> np.ndarray:
         """[L + 1] sums of a cost as the limit sums them, 0 at the start."""
-        return np.append(0.0, np.cumsum(self._weights * self.metrics[name]))
+        weights = self.discount ** np.arange(len(self))
+        return np.append(0.0, np.cumsum(weights * self.metrics[name]))
 
     @cached_property
     def returns_so_far(self) -> np.ndarray:
