@@ -306,7 +306,7 @@ ARGUMENTS = [
     ("sweep --run-dir new --grid rho=1,x", "--grid rho: got 'x', allowed is a finite number"),
     ("sweep --run-dir new --grid rhoo=1", "--grid rhoo: unknown field; did you mean rho?"),
     ("sweep --run-dir new --sample rho=uniform:0:1", "--trials: is missing, allowed with --sample is an integer >= 1"),
-    ("sweep --run-dir new --executor cloud", "--executor: got 'cloud', allowed is local or slurm-script"),
+    ("sweep --run-dir new --executor cloud", "--executor: got 'cloud', allowed is local or slurm-script or ray"),
     # Comparing.
     ("compare", "folders: got none, allowed are sweep directories and run directories"),
     ("compare none", "folders: none is no folder, allowed is a sweep directory (it has results.csv) or a run directory (it has config.json)"),

@@ -244,7 +244,7 @@ def test_a_run_that_fails_exits_with_one(algd, tmp_path):
     flags = ["--env", "BrokenProbe", *TINY_FLAGS, "--run-dir", tmp_path / "run"]
     code, _, err = algd("train", *flags)
     assert code == 1
-    assert err.startswith("algd: reward is NaN or infinite at environment step 20;")
+    assert err.startswith("algd: reward is NaN or infinite at environment step 20, environment 0;")
     assert err.count("\n") == 1
 
 
