@@ -430,7 +430,7 @@ def run_export(argv: Sequence[str]) -> int:
 def run_render(argv: Sequence[str]) -> int:
     """``algd render``."""
     given = parse(RenderArguments, argv, "algd render")
-    with _display(f"episodes of {given.run_dir}", given.json) as display:
+    with _display(given.json) as display:
         shown = render_run(
             given.run_dir, given.look, given.checkpoint, given.out, given.env, display
         )
@@ -440,7 +440,7 @@ def run_render(argv: Sequence[str]) -> int:
 def run_play(argv: Sequence[str]) -> int:
     """``algd play``."""
     given = parse(PlayArguments, argv, "algd play")
-    with _display(f"episodes of {given.env}", given.json) as display:
+    with _display(given.json) as display:
         shown = play_env(given.env, given.look, given.policy, given.checkpoint, given.out, display)
     return _show(shown, given.json)
 
@@ -501,10 +501,9 @@ def default_run_dir(config: Config) -> Path:
 
 
 @contextlib.contextmanager
-def _display(title: str, silent: bool) -> Iterator[Display]:
-    """What the user sees of something that takes a while."""
+def _display(silent: bool) -> Iterator[Display]:
+    """What the user sees of something that takes a while, once it has been started."""
     display = Display() if silent else make_display()
-    display.start(title)
     try:
         yield display
     finally:

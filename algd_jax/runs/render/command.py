@@ -142,7 +142,8 @@ def render_run(
     actor = _trained(trainer, directory, which)
     seed = config.seed if look.seed is None else look.seed
     keys = episode_keys(config, seed, look.episodes)
-    (display := display or Display()).phase("compiling and playing")
+    (display := display or Display()).start(f"episodes of {run_dir}")
+    display.phase("compiling and playing")
     episodes = play(trainer.env, actor.policy, actor.parameters, keys, keys[0])
     display.phase("drawing")
     draw(episodes, actor)
@@ -181,7 +182,8 @@ def play_env(
     seed = look.seed or 0
     reset_key, policy_key = jax.random.split(stream_key(seed, Stream.PLAY))
     keys = jax.random.split(reset_key, look.episodes)
-    (display := display or Display()).phase("compiling and playing")
+    (display := display or Display()).start(f"episodes of {env.spec.name}")
+    display.phase("compiling and playing")
     episodes = play(env, actor.policy, actor.parameters, keys, policy_key)
     if out is not None:
         display.phase("drawing")
