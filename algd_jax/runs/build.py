@@ -22,6 +22,7 @@ class Stream(enum.IntEnum):
     LANDSCAPE = 3
     EXPORT = 4
     PLAY = 5
+    REPORT = 6
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

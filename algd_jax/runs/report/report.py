@@ -13,7 +13,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.evaluate import choose_checkpoint, load_agent
+from algd_jax.runs.evaluate import Summary, choose_checkpoint, load_agent
 from algd_jax.runs.files import create
 from algd_jax.runs.logs import Record, is_feasible, log_name, read_records
 from algd_jax.runs.memory import check_evaluation_memory
@@ -107,7 +107,7 @@ def _read_evaluation(file: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if {"return_mean", "cost_mean", "feasible"} <= found.keys():
+        if set(Summary._fields) - {"constraints"} <= found.keys():
             return found
     except (ValueError, AttributeError, RecursionError):
         pass
@@ -120,7 +120,7 @@ def measure(directory: RunDirectory, config: Config, episodes: int) -> Evidence:
     trainer = build(config)
     check_evaluation_memory(trainer)
     agent, _ = load_agent(trainer, directory, which)
-    return gather(trainer, agent, stream_key(config.seed, Stream.LANDSCAPE), episodes)
+    return gather(trainer, agent, stream_key(config.seed, Stream.REPORT), episodes)
 
 
 def compose(directory: RunDirectory, logs: Logs, evidence: Evidence | None) -> bytes:
@@ -215,7 +215,7 @@ def _configuration(config: Config) -> str:
     changed = [
         [name, value, usual.get(name, "")]
         for name, value in values.items()
-        if value != usual.get(name) and name not in ("seed",)
+        if value != usual.get(name) and name != "seed"
     ]
     differs = (
         table(["field", "this run", f"preset {config.preset}"], changed)
