@@ -112,7 +112,7 @@ class Writer:
         Args:
           step: environment steps made; names the checkpoint. One of this name is replaced.
           tree: pytree of arrays and typed PRNG keys.
-          notes: numbers, strings and truth values kept beside the arrays.
+          notes: numbers, strings, truth values and lists of them, kept beside the arrays.
           keep: which checkpoints of the folder stay; the new one does in any case.
 
         Returns:
@@ -184,7 +184,9 @@ def save(
         raise error
 
 
-def restore(folder: Path, like: Tree, step: int | None = None) -> Restored[Tree]:
+def restore(
+    folder: Path, like: Tree | Callable[[dict[str, Any]], Tree], step: int | None = None
+) -> Restored[Tree]:
     """Read the newest checkpoint of ``folder`` that is undamaged.
 
     Nothing of a checkpoint is executed, and nothing larger than ``like`` is allocated.
@@ -192,7 +194,8 @@ def restore(folder: Path, like: Tree, step: int | None = None) -> Restored[Tree]
     Args:
       folder: written by a :class:`Writer`.
       like: the tree's structure; leaves are arrays or ``jax.ShapeDtypeStruct`` (see
-        ``jax.eval_shape``). Leaves without a sharding go to the default device.
+        ``jax.eval_shape``). Leaves without a sharding go to the default device. Where it differs
+        between checkpoints, a function of their notes.
       step: the one checkpoint to read instead.
 
     Raises:
@@ -251,8 +254,11 @@ def _is_first_process() -> bool:
     return jax.process_index() == 0
 
 
-def _read(target: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+def _read(
+    target: Path, like: Tree | Callable[[dict[str, Any]], Tree]
+) -> tuple[Tree, dict[str, Any]]:
     found = read_manifest(target)
+    like = like(found.notes) if callable(like) else like
     _check_fits(target, found, storage.describe(like))
     check_files(target, found.files, 2 * storage.size(like) + _OVERHEAD_BYTES)
     try:

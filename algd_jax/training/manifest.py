@@ -45,7 +45,7 @@ class Manifest(NamedTuple):
 
     Attributes:
       step: environment steps made.
-      notes: numbers, strings and truth values kept beside the arrays.
+      notes: numbers, strings, truth values and lists of them, kept beside the arrays.
       arrays: by name.
       files: by path relative to the checkpoint's folder, without the manifest itself.
     """

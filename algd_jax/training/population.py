@@ -94,6 +94,20 @@ def member(tree: Tree, i: int) -> Tree:
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+def only(tree: Tree, members: np.ndarray) -> Tree:
+    """Some members [Q] of anything with a leading axis P, of which the rest is deleted.
+
+    Leaf by leaf, so that replay is not there twice.
+    """
+
+    def taken(leaf: jax.Array) -> jax.Array:
+        found = jax.block_until_ready(leaf[members])
+        leaf.delete()
+        return found
+
+    return jax.tree.map(taken, tree)
+
+
 def _train_or_freeze(
     trainer: Trainer, state: TrainState, hyper: Hyper
 ) -> tuple[TrainState, EpochMetrics]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from algd_jax.errors import ConfigError
+from algd_jax.runs.sweep.directory import DONE, FAILED, PRUNED, RUNNING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ _RESULTS = ("step", "return", "cost", "lam", "feasible", "wall_time")
 COLUMNS = ("trial", "env", "algorithm", "seed", "step", *NUMBERS, "feasible", "status")
 """Of ``results.csv``; all others are hyperparameters."""
 
-_STATUSES = ("running", "done", "failed")
+_STATUSES = (RUNNING, DONE, FAILED, PRUNED)
 _LARGEST_NUMBER = 1e100  # Of which sums are finite.
 
 

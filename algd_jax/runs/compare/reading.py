@@ -30,6 +30,7 @@ from algd_jax.runs.compare.configurations import (
 )
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.logs import log_name, read_records
+from algd_jax.runs.sweep.directory import FAILED, PRUNED, RUNNING, TrialDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +197,7 @@ def _read_run(folder: Path, config: Config) -> pd.DataFrame:
             "lam": [record.get(log_name("lam", cost)) for record in records],
             "feasible": [value is not None and value <= limit for value in costs],
             "wall_time": [record.get("wall_time") for record in records],
-            "status": "done" if directory.evaluation_file.is_file() else "running",
+            "status": TrialDirectory(folder).status,
         }
     )
     table = table.astype(dict.fromkeys(NUMBERS, np.float64))
@@ -208,7 +209,7 @@ def _read_run(folder: Path, config: Config) -> pd.DataFrame:
 def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """All rows of trials that ended with an evaluation, and how many did not."""
     last = table.loc[table.groupby("trial").step.idxmax()].set_index("trial")
-    reasons = last.status.map({"running": "unfinished", "failed": "failed"})
+    reasons = last.status.map({RUNNING: "unfinished", FAILED: "failed", PRUNED: "pruned"})
     without = last[["return", "cost"]].isna().any(axis=1)
     reasons = reasons.mask(reasons.isna() & without, "without an evaluation")
     left_out = {str(reason): int(count) for reason, count in reasons.value_counts().items()}

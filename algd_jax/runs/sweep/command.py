@@ -17,6 +17,7 @@ from algd_jax.runs.interrupt import StopSignals, exit_code
 from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.sweep.executors import Executor, Resources, SlurmScript, run_locally
 from algd_jax.runs.sweep.grid import points
+from algd_jax.runs.sweep.halving import REDUCTION, Halving
 from algd_jax.runs.sweep.plan import Trial, make_trials
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES
 from algd_jax.runs.sweep.ray_executor import RayExecutor, check_address
@@ -41,6 +42,10 @@ class SweepArguments:
       sample: NAME=uniform:LOW:HIGH or NAME=loguniform:LOW:HIGH; each draw runs at each grid point.
       trials: number of draws of --sample.
       members: the most runs of one program; by default as many as fit in memory.
+      search: successive-halving: at a few epochs the worst points of grid and sample are no longer
+        trained: the feasible go on first, then by return.
+      reduction: one of so many points goes on, and the next time is so many times later (3).
+      first_rung: epochs before the first time; by default such that the work is shared out evenly.
       checkpoint_minutes: between two checkpoints of a program; a kill costs no more, and an epoch.
       executor: who runs the programs: local (one after the other), slurm-script (writes the script
         of an array job) or ray (on a Ray cluster; the extra "ray").
@@ -60,6 +65,9 @@ class SweepArguments:
     sample: tuple[str, ...] = ()
     trials: int | None = None
     members: int | None = None
+    search: Literal["successive-halving"] | None = None
+    reduction: int | None = None
+    first_rung: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES
     executor: Literal["local", "slurm-script", "ray"] = "local"
     ray_address: str | None = None
@@ -92,6 +100,7 @@ def run_sweep(argv: Sequence[str]) -> int:
             trials,
             arguments.run_dir,
             members=arguments.members,
+            search=_search(arguments),
             program=arguments.program,
             minutes=arguments.checkpoint_minutes,
             executor=_executor(arguments, argv),
@@ -151,6 +160,19 @@ def _take_out(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return repeated, rest
 
 
+def _search(arguments: SweepArguments) -> Halving | None:
+    if arguments.search is None:
+        for name in ("reduction", "first_rung"):
+            if (value := getattr(arguments, name)) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"{flag}: got {value} without --search, allowed is --search successive-halving"
+                )
+        return None
+    reduction = REDUCTION if arguments.reduction is None else arguments.reduction
+    return Halving(reduction, arguments.first_rung)
+
+
 def _executor(arguments: SweepArguments, argv: Sequence[str]) -> Executor:
     for name, least in (("cpus", 1), ("gpus", 0)):
         if (value := getattr(arguments, name)) < least:
@@ -185,11 +207,11 @@ def _without_flag(argv: Sequence[str], flag: str) -> list[str]:
 def _ending(outcome: Outcome) -> list[str]:
     """How the sweep stands and what can be done next."""
     failed = f", {outcome.failed} failed" if outcome.failed else ""
-    left = outcome.trials - outcome.done - outcome.failed
-    unfinished = f", {left} to be finished by the same command" if left else ""
+    pruned = f", {outcome.pruned} pruned" if outcome.pruned else ""
+    unfinished = f", {outcome.left} to be finished by the same command" if outcome.left else ""
     folder = shlex.quote(str(outcome.path))
     return [
-        f"{outcome.done} of {outcome.trials} trials done{failed}{unfinished}; "
+        f"{outcome.done} of {outcome.trials} trials done{failed}{pruned}{unfinished}; "
         f"tables: {folder}/results.csv, {folder}/trials.csv; next:",
         f"  algd compare {folder}",
     ]

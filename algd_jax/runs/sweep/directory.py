@@ -16,12 +16,16 @@ from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory, from_dict, write_json
 from algd_jax.runs.files import create, is_leftover
 from algd_jax.runs.provenance import provenance
+from algd_jax.runs.sweep.halving import Halving, describe_search
 from algd_jax.runs.sweep.plan import Plan, Trial
 
 FORMAT_VERSION = 1
 """Of ``sweep.json``; raised when an old file can no longer be read."""
 
 _LARGEST_PLAN = 2**30
+
+DONE, FAILED, PRUNED, RUNNING = "done", "failed", "pruned", "running"
+"""How a trial stands; one that has not begun is ``running`` too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +98,7 @@ class SweepDirectory:
                 for trial in plan.trials
             ],
             "programs": plan.programs,
+            "search": plan.search and plan.search._asdict(),
             **provenance(list(command)),
             "resumed": [],
         }
@@ -120,7 +125,8 @@ class SweepDirectory:
             )
             for one in record["trials"]
         )
-        return Plan(trials, tuple(tuple(program) for program in record["programs"]))
+        programs = tuple(tuple(program) for program in record["programs"])
+        return Plan(trials, programs, _search(record))
 
     def add_resumption(self, command: Sequence[str]) -> None:
         """Note in ``sweep.json`` that the sweep goes on."""
@@ -128,16 +134,19 @@ class SweepDirectory:
         record["resumed"].append(provenance(list(command)))
         write_json(self.sweep_file, record)
 
-    def check_same(self, plan: Plan, trials: Sequence[Trial]) -> None:
-        """Raise :class:`ConfigError` unless the plan that is here is of these trials."""
-        if plan.trials == tuple(trials):
+    def check_same(self, plan: Plan, trials: Sequence[Trial], search: Halving | None) -> None:
+        """Raise :class:`ConfigError` unless the plan that is here is of these trials and search."""
+        if (plan.trials, plan.search) == (tuple(trials), search):
             return
-        if len(plan.trials) != len(trials):
+        if plan.search != search:
+            there, here = describe_search(plan.search), describe_search(search)
+            difference = f"search {there} there, {here} here"
+        elif len(plan.trials) != len(trials):
             difference = f"{len(plan.trials)} trials there, {len(trials)} here"
         else:
             pairs = zip(plan.trials, trials, strict=True)
-            there, here = next((a, b) for a, b in pairs if a != b)
-            difference = f"trial {there.name}: {_difference(there.config, here.config)}"
+            first, second = next((a, b) for a, b in pairs if a != b)
+            difference = f"trial {first.name}: {_difference(first.config, second.config)}"
         raise self._not_free(f"holds another sweep ({difference})")
 
     @contextlib.contextmanager
@@ -205,6 +214,21 @@ class TrialDirectory(RunDirectory):
         """What went bad, and when; there if the trial failed."""
         return self.path / "failure.json"
 
+    @property
+    def pruned_file(self) -> Path:
+        """When the trial was pruned, and how it ranked; there if it was."""
+        return self.path / "pruned.json"
+
+    @property
+    def status(self) -> str:
+        """How the trial stands."""
+        files = {
+            FAILED: self.failure_file,
+            PRUNED: self.pruned_file,
+            DONE: self.evaluation_file,
+        }
+        return next((name for name, file in files.items() if file.is_file()), RUNNING)
+
 
 def _is_plan(record: dict[str, Any]) -> bool:
     trials, programs = record.get("trials"), record.get("programs")
@@ -216,7 +240,25 @@ def _is_plan(record: dict[str, Any]) -> bool:
         for trial in trials
     )
     numbers = [i for program in programs if isinstance(program, list) for i in program]
-    return fine and sorted(numbers, key=str) == sorted(range(len(trials)), key=str)
+    fine = fine and sorted(numbers, key=str) == sorted(range(len(trials)), key=str)
+    return fine and _is_search(record.get("search"))
+
+
+def _is_search(search: Any) -> bool:
+    """Whether it is nothing, or a :class:`Halving` as written."""
+    if search is None:
+        return True
+    fine = isinstance(search, dict) and search.keys() == set(Halving._fields)
+    return fine and all(
+        (type(value) is int and value >= 1) or (name, value) == ("first_rung", None)
+        for name, value in search.items()
+    )
+
+
+def _search(record: dict[str, Any]) -> Halving | None:
+    """The search of a plan; those written before there was one have none."""
+    search = record.get("search")
+    return None if search is None else Halving(**search)
 
 
 def _difference(there: Config, here: Config) -> str:

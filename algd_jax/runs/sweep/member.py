@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from algd_jax.runs.directory import write_json
 from algd_jax.runs.evaluate import Which, summarize
 from algd_jax.runs.files import append_note
 from algd_jax.runs.keeping import POLICIES_KEPT, Best
-from algd_jax.runs.logs import Logger, Record, by_cost, is_feasible
+from algd_jax.runs.logs import Logger, Record, by_cost, is_feasible, log_name
 from algd_jax.runs.run import metrics_record, speeds
 from algd_jax.runs.sweep.directory import TrialDirectory
 from algd_jax.training import checkpoint
@@ -67,6 +68,7 @@ class Member:
             self.failure = noted["reason"]
         else:
             self._directory.failure_file.unlink(missing_ok=True)
+        self._directory.pruned_file.unlink(missing_ok=True)  # It is still trained.
 
     def fail(self, reason: str, step: int) -> None:
         """Note that something went bad, found at environment step ``step``; once."""
@@ -106,6 +108,30 @@ class Member:
         }
         self._logger.log(record)
         return self._compare(record)
+
+    def standing(self) -> tuple[float, list[float]]:
+        """Return, and each limited cost above its limit, of the last epoch; NaN if it failed."""
+        limits = self._config.limits
+        if self.failure is not None:
+            return math.nan, [math.nan] * len(limits)
+        record = self.records[-1]
+        costs = {name: record[log_name("eval_cost", name)] for name in limits}
+        return record["eval_return"], [costs[name] - limits[name] for name in limits]
+
+    def prune(self, step: int, epoch: int, rank: int, ranked: int) -> None:
+        """Note that the trial is not trained any further; a failed one has ended already.
+
+        Args:
+          step: environment steps made.
+          epoch: epochs made.
+          rank: of its configuration, from 1.
+          ranked: configurations that were ranked.
+        """
+        self.draw()
+        if self.failure is None:
+            noted = {"step": step, "epoch": epoch, "rank": rank, "ranked": ranked}
+            write_json(self._directory.pruned_file, noted)
+            append_note(self._directory.log_file, f"pruned: rank {rank} of {ranked}")
 
     def is_feasible(self) -> bool:
         """Whether the trial has not failed, and its last epoch's policy was feasible."""

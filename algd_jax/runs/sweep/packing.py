@@ -10,21 +10,29 @@ import jax
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
 from algd_jax.runs.memory import available_memory
-from algd_jax.runs.sweep.plan import Plan, Trial, groups
+from algd_jax.runs.sweep.halving import SUCCESSIVE_HALVING, Halving, check_search, first_rung
+from algd_jax.runs.sweep.plan import Plan, Trial, configurations, groups
 from algd_jax.training.memory import required_memory
 from algd_jax.training.sharding import MEMBER, member_mesh
 
 
-def pack(trials: Sequence[Trial], members: int | None = None) -> Plan:
+def pack(
+    trials: Sequence[Trial], members: int | None = None, search: Halving | None = None
+) -> Plan:
     """The fewest programs of about equally many members that fit into memory.
+
+    With a search the seeds of a configuration are members of one program.
 
     Args:
       trials: of the sweep.
       members: the most of one program; by default as many as fit.
+      search: how members are pruned on the way.
 
     Raises:
-      ConfigError: if not even one trial fits, or not as many as ``members`` says.
+      ConfigError: if not even one trial fits, or not as many as ``members`` says, or if the search
+        cannot work.
     """
+    check_search(search)
     if members is not None and members < 1:
         raise ConfigError(f"--members: got {members}, allowed is an integer >= 1")
     programs: list[tuple[int, ...]] = []
@@ -36,8 +44,11 @@ def pack(trials: Sequence[Trial], members: int | None = None) -> Plan:
                 f"--members: got {members}, which do not fit in memory, allowed are at most "
                 f"{fitting} of {_kind(trials[group[0]])}"
             )
-        programs += _split(group, fitting)
-    return Plan(tuple(trials), tuple(programs))
+        units = [(number,) for number in group] if search is None else _seeds(trials, group)
+        programs += _split(units, fitting)
+    plan = Plan(tuple(trials), tuple(programs), search)
+    _check_rungs(plan)
+    return plan
 
 
 def most_that_fit(trial: Trial, wanted: int) -> int:
@@ -92,6 +103,7 @@ def describe(plan: Plan, members: int | None = None) -> list[str]:
             program = plan.programs[k]
             runs = "1 run" if len(program) == 1 else f"{len(program)} runs"
             lines.append(f"program {k}: {runs} of {kind}, {gib(required(len(program)))}")
+            lines += _describe_rungs(plan, k)
     return [*lines, f"memory available here: {gib(available_memory(jax.local_devices()[0]))}"]
 
 
@@ -114,8 +126,66 @@ def _kind(trial: Trial) -> str:
     return f"{trial.config.algorithm} on {trial.config.env}"
 
 
-def _split(group: Sequence[int], most: int) -> list[tuple[int, ...]]:
-    """The fewest parts of at most so many, as even as can be, in order."""
-    count = -(-len(group) // most)
-    bounds = [i * len(group) // count for i in range(count + 1)]
-    return [tuple(group[a:b]) for a, b in itertools.pairwise(bounds)]
+def _split(units: Sequence[tuple[int, ...]], most: int) -> list[tuple[int, ...]]:
+    """The fewest programs of at most so many members, as even as can be, in order.
+
+    Args:
+      units: members that stay together.
+      most: members of one program.
+    """
+    largest = max(map(len, units))
+    if largest > most:
+        raise ConfigError(
+            f"--search: {largest} seeds of a configuration stay in one program, allowed are at "
+            f"most {most} (--members, or what fits in memory)"
+        )
+    count = -(-len(units) // (most // largest))
+    bounds = [i * len(units) // count for i in range(count + 1)]
+    return [tuple(itertools.chain(*units[a:b])) for a, b in itertools.pairwise(bounds)]
+
+
+def _seeds(trials: Sequence[Trial], group: Sequence[int]) -> list[tuple[int, ...]]:
+    """Numbers of the trials of each configuration in a group."""
+    alike = configurations([trials[number] for number in group])
+    return [tuple(group[i] for i in members) for members in alike]
+
+
+def _check_rungs(plan: Plan) -> None:
+    """Raise :class:`ConfigError` if the search of a plan would prune nothing, or wrongly."""
+    if plan.search is None:
+        return
+    for number, program in enumerate(plan.programs):
+        members = plan.members(number)
+        what, epochs = _kind(members[0]), members[0].config.epochs
+        count, reduction = len(configurations(members)), plan.search.reduction
+        if len({one.config.hyper.cost_limit for one in members}) > 1:
+            raise ConfigError(
+                f"--search: got {SUCCESSIVE_HALVING} of several cost_limit, allowed is a sweep for "
+                "each: the loosest limit would win"
+            )
+        if count < reduction:
+            raise ConfigError(
+                f"--search: program {number} ({len(program)} runs of {what}) has {count} of the "
+                f"points of --grid and --sample, allowed are at least {reduction} (--reduction)"
+            )
+        if (first := first_rung(plan.search, count, epochs)) >= epochs:
+            raise ConfigError(
+                f"--first-rung: got {first}, allowed is an integer below the {epochs} epochs of "
+                f"{what}"
+            )
+
+
+def _describe_rungs(plan: Plan, program: int) -> list[str]:
+    """The rungs of a program in one line, if it has any."""
+    members, rungs = plan.members(program), plan.rungs(program)
+    if not rungs:
+        return []
+    count, epochs = len(configurations(members)), members[0].config.epochs
+    first, *others = rungs
+    steps = [f"{first.kept} go on after epoch {first.epoch}"]
+    steps += [f"{rung.kept} after epoch {rung.epoch}" for rung in others]
+    share = plan.member_epochs(program) / (len(members) * epochs)
+    return [
+        f"  {SUCCESSIVE_HALVING} of {count} points: {', '.join(steps)}, of {epochs}: {share:.0%} "
+        "of the work of training all"
+    ]

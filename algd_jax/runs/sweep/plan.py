@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algd_jax.config import STOP, Config, Hyper, validate
 from algd_jax.errors import ConfigError
 from algd_jax.runs.sweep.grid import MOST_POINTS, Point
+from algd_jax.runs.sweep.halving import Halving, Rung, rungs
 
 _LONGEST_NAME = 120
 
@@ -34,14 +35,33 @@ class Plan(NamedTuple):
     Attributes:
       trials: in the order of their numbers.
       programs: for each program the numbers of its trials, which are its members.
+      search: how members are pruned on the way; None if all are trained to the end.
     """
 
     trials: tuple[Trial, ...]
     programs: tuple[tuple[int, ...], ...]
+    search: Halving | None = None
 
     def members(self, program: int) -> list[Trial]:
         """The trials of a program."""
         return [self.trials[i] for i in self.programs[program]]
+
+    def rungs(self, program: int) -> tuple[Rung, ...]:
+        """When members of a program are pruned."""
+        if self.search is None:
+            return ()
+        members = self.members(program)
+        return rungs(self.search, len(configurations(members)), members[0].config.epochs)
+
+    def member_epochs(self, program: int, done: int = 0) -> float:
+        """Epochs that a program's members have to make after its first ``done``, all together."""
+        members, pruning = self.members(program), self.rungs(program)
+        every = len(configurations(members))
+        kept = [
+            min([rung.kept for rung in pruning if rung.epoch <= epoch], default=every)
+            for epoch in range(done, members[0].config.epochs)
+        ]
+        return len(members) / every * sum(kept)
 
 
 def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) -> list[Trial]:
@@ -80,10 +100,19 @@ def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) 
 
 def groups(trials: Sequence[Trial]) -> list[list[int]]:
     """Numbers of the trials that can be one program: all but ``Hyper`` and seed are the same."""
+    return _alike(trials, lambda config: dataclasses.replace(config, seed=0, hyper=Hyper()))
+
+
+def configurations(trials: Sequence[Trial]) -> list[list[int]]:
+    """Numbers of the trials that differ in nothing but their seed."""
+    return _alike(trials, lambda config: dataclasses.replace(config, seed=0))
+
+
+def _alike(trials: Sequence[Trial], kind: Callable[[Config], Config]) -> list[list[int]]:
+    """Numbers of the trials of each kind, in the order of the first of each."""
     found: dict[Config, list[int]] = {}
     for number, trial in enumerate(trials):
-        shape = dataclasses.replace(trial.config, seed=0, hyper=Hyper())
-        found.setdefault(shape, []).append(number)
+        found.setdefault(kind(trial.config), []).append(number)
     return list(found.values())
 
 

@@ -2,12 +2,14 @@
 
 What decides where the trials stand is one thing, the program's checkpoint: the population's whole
 state and the best policies so far. Logs are rewound to it, policies and failures told anew.
+At a rung of a search a checkpoint is written first, then the members that go on become a program of
+their own, smaller by those that are pruned.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,16 +26,17 @@ from algd_jax.runs.programs import Programs
 from algd_jax.runs.resuming import epochs_made
 from algd_jax.runs.run import RunError
 from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.halving import Rung, ranking
 from algd_jax.runs.sweep.member import Member
 from algd_jax.runs.sweep.packing import check_fits
-from algd_jax.runs.sweep.plan import Plan
+from algd_jax.runs.sweep.plan import Plan, configurations
 from algd_jax.runs.sweep.table import is_complete, write_tables
 from algd_jax.training import checkpoint
-from algd_jax.training.checkpoint import CheckpointError, Writer, newest
+from algd_jax.training.checkpoint import CheckpointError, Restored, Writer, newest
 from algd_jax.training.epoch import CHECKED, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.health import Health, describe
-from algd_jax.training.population import Population, member, stack_hypers
+from algd_jax.training.population import Population, member, only, stack_hypers
 from algd_jax.training.sharding import member_mesh, member_sharding, placed
 
 CHECKPOINT_MINUTES = 10.0
@@ -48,7 +51,7 @@ class Report(NamedTuple):
       program: its number.
       epoch, epochs: how many are done, of how many.
       step: environment steps that each member has made.
-      members, failed, feasible: how many there are, and how many of them have failed or were
+      members, failed, feasible: how many were trained, and how many of them have failed or were
         feasible in this epoch's evaluation.
       median_return: of the members that have not failed; None if all have.
       seconds: that the epoch took, evaluation included.
@@ -124,33 +127,43 @@ class _ProgramRun:
     """The host side of one program."""
 
     def __init__(self, directory: SweepDirectory, plan: Plan, number: int, minutes: float):
-        trials = plan.members(number)
         self.directory, self.plan, self.number, self.minutes = directory, plan, number, minutes
         self.notes: list[str] = []
-        self.members = [Member(one.config, directory.trial(one), self._tell) for one in trials]
+        self.trials = plan.members(number)
+        self.rungs = {rung.epoch: rung for rung in plan.rungs(number)}
+        self.every = [Member(one.config, directory.trial(one), self._tell) for one in self.trials]
         # It has the first trial's seed and Hyper, but those are arguments here.
-        self.config = trials[0].config
+        self.config = self.trials[0].config
         self.trainer = build(self.config)
-        mesh = member_mesh(members=len(trials))
-        self.sharding = member_sharding(mesh) if mesh.size > 1 else None
-        self.population = Population(self.trainer, mesh if mesh.size > 1 else None)
-        self.hyper = self._put(stack_hypers([one.config.hyper for one in trials]))
-        self.seeds = [one.config.seed for one in trials]
         self.select = jax.jit(jax.vmap(_select))
         self.folder = directory.program(number)
         self.writer = Writer(self.folder)
         self.saved_step: int | None = None
         self.saved_time = time.monotonic()
+        self._train_only(range(len(self.trials)))
+
+    def _train_only(self, numbers: Sequence[int]) -> None:
+        """Make these trials, by their numbers in the program, the members of the population."""
+        self.numbers = list(numbers)
+        trials = [self.trials[i] for i in numbers]
+        self.members = [self.every[i] for i in numbers]
+        mesh = member_mesh(members=len(trials))
+        self.sharding = member_sharding(mesh) if mesh.size > 1 else None
+        self.population = Population(self.trainer, mesh if mesh.size > 1 else None)
+        self.hyper = self._put(stack_hypers([one.config.hyper for one in trials]))
+        self.seeds = [one.config.seed for one in trials]
 
     def run(self, stop_requested: Callable[[], bool], command: tuple[str, ...]) -> Iterator[Report]:
         """All remaining epochs and, unless stopped before, the final evaluations."""
-        for one in self.members:
+        for one in self.every:
             one.begin(command)
         carry = self._begin() if checkpoint.latest(self.folder) is None else self._restore()
         self._open(carry)
         done = epochs_made(self.config, _step(carry.state))
         stopped = stop_requested() or preempted(done)
         while done < self.config.epochs and not stopped and self._any_sound():
+            if done in self.rungs:
+                carry = self._halve(carry, self.rungs[done])
             clock = time.perf_counter()
             carry = self._epoch(carry, done)
             done += 1
@@ -171,18 +184,20 @@ class _ProgramRun:
 
     def _restore(self) -> _Carry:
         """The state of the last undamaged checkpoint."""
-        keys = self._keys(Stream.TRAINING)
-        state = jax.eval_shape(self.population.init, keys, self.hyper)
-        like = _Carry(state, state.agent)
-        if self.sharding is not None:
-            like = placed(like, self.sharding)
-        restored = checkpoint.restore(self.folder, like)
+        restored: Restored[_Carry] = checkpoint.restore(self.folder, self._like)
         for line in restored.damaged.values():
             self._tell(f"{line}; going on from the one of step {restored.step}")
         checkpoint.set_aside(self.folder, restored.damaged)
         self.saved_step = restored.step
-        self._compile(keys, fresh=False)
+        self._compile(self._keys(Stream.TRAINING), fresh=False)
         return restored.tree
+
+    def _like(self, notes: dict[str, Any]) -> _Carry:
+        """Shapes of what a checkpoint holds, whose members become those of the population."""
+        self._train_only(notes.get("members", range(len(self.trials))))
+        state = jax.eval_shape(self.population.init, self._keys(Stream.TRAINING), self.hyper)
+        like = _Carry(state, state.agent)
+        return like if self.sharding is None else placed(like, self.sharding)
 
     def _compile(self, keys: jax.Array, *, fresh: bool) -> None:
         self.programs = Programs(
@@ -214,11 +229,37 @@ class _ProgramRun:
         )
         return _Carry(state, self.select(self._put(is_best), state.agent, carry.best))
 
+    def _halve(self, carry: _Carry, rung: Rung) -> _Carry:
+        """Prune all but the members that go on, and make those a smaller program.
+
+        What is pruned is on disk before: a program that is killed goes on here, or later.
+        """
+        self._keep(carry)
+        alike = configurations([self.trials[i] for i in self.numbers])
+        returns, excesses = zip(*(one.standing() for one in self.members), strict=True)
+        ranked = ranking(alike, np.array(returns), np.array(excesses))
+        for rank, number in enumerate(ranked, 1):
+            if rank > rung.kept:
+                for i in alike[number]:
+                    self.members[i].prune(_step(carry.state), rung.epoch, rank, len(ranked))
+        staying = sorted(i for number in ranked[: rung.kept] for i in alike[number])
+        self._tell(
+            f"after epoch {rung.epoch} {rung.kept} of {len(ranked)} points go on: "
+            f"{len(self.members) - len(staying)} runs are pruned, {len(staying)} are trained"
+        )
+        carry = only(carry, np.array(staying))
+        self._train_only([self.numbers[i] for i in staying])
+        self._compile(self._keys(Stream.TRAINING), fresh=False)
+        self.programs.wait()
+        write_tables(self.directory, self.plan)
+        return self._put(carry)
+
     def _keep(self, carry: _Carry) -> None:
         """Write the whole state and, once it is on disk, what follows from it."""
         step = _step(carry.state)
         if step != self.saved_step:
-            self.writer.save(step, carry, keep=newest(self.config.loop.keep_last))
+            notes = {"members": self.numbers}
+            self.writer.save(step, carry, notes, newest(self.config.loop.keep_last))
             if (failure := self.writer.outcome()) is not None:
                 raise failure
             self.saved_step, self.saved_time = step, time.monotonic()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.resuming import planned_steps
-from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.directory import DONE, FAILED, PRUNED, SweepDirectory
 from algd_jax.runs.sweep.executors import Executor, Job, Watcher, run_locally
+from algd_jax.runs.sweep.halving import Halving
 from algd_jax.runs.sweep.packing import describe, pack
 from algd_jax.runs.sweep.plan import Plan, Trial
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES, Report
-from algd_jax.runs.sweep.table import DONE, FAILED, is_complete, status, write_tables
+from algd_jax.runs.sweep.table import is_complete, write_tables
 
 
 class Outcome(NamedTuple):
@@ -22,18 +22,24 @@ class Outcome(NamedTuple):
 
     Attributes:
       path: its folder.
-      trials, done, failed: how many there are, and how many of them ended how.
+      trials, done, failed, pruned: how many there are, and how many of them ended how.
     """
 
     path: Path
     trials: int
     done: int
     failed: int
+    pruned: int
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do."""
-        return self.done + self.failed == self.trials
+        return self.left == 0
+
+    @property
+    def left(self) -> int:
+        """Trials that have not ended."""
+        return self.trials - self.done - self.failed - self.pruned
 
 
 def sweep(
@@ -41,6 +47,7 @@ def sweep(
     run_dir: str | Path,
     *,
     members: int | None = None,
+    search: Halving | None = None,
     program: int | None = None,
     minutes: float = CHECKPOINT_MINUTES,
     executor: Executor = run_locally,
@@ -55,6 +62,7 @@ def sweep(
       trials: see ``make_trials``. To resume, the same ones.
       run_dir: folder of the sweep; new, empty, or that of these very trials.
       members: the most of one program; by default as many as fit in memory.
+      search: how members are pruned on the way; by default none are.
       program: run only this one.
       minutes: between two checkpoints of a program's whole state.
       executor: has the programs run; see ``executors.py``.
@@ -72,8 +80,8 @@ def sweep(
         raise ConfigError(f"--checkpoint-minutes: got {minutes}, allowed is a number >= 0")
     directory = SweepDirectory(Path(run_dir))
     resumed = directory.exists()
-    plan = directory.read_plan() if resumed else pack(trials, members)
-    directory.check_same(plan, trials)
+    plan = directory.read_plan() if resumed else pack(trials, members, search)
+    directory.check_same(plan, trials, search)
     wanted = _wanted(plan, program)
     missing = tuple(k for k in wanted if not (resumed and is_complete(directory, plan, k)))
     tell(_title(plan, directory, len(wanted) - len(missing)))
@@ -88,9 +96,9 @@ def sweep(
         job = Job(directory, plan, missing, minutes, tuple(command))
         executor(job, Watcher(progress.show, tell, stop_requested))
         write_tables(directory, plan)
-    statuses = [status(directory, trial) for trial in plan.trials]
-    path, count = directory.path, len(statuses)
-    return Outcome(path, count, statuses.count(DONE), statuses.count(FAILED))
+    statuses = [directory.trial(trial).status for trial in plan.trials]
+    ends = map(statuses.count, (DONE, FAILED, PRUNED))
+    return Outcome(directory.path, len(statuses), *ends)
 
 
 class _Progress:
@@ -103,7 +111,8 @@ class _Progress:
     def show(self, report: Report) -> None:
         for note in report.notes:
             self._tell(note)
-        left = _time((report.epochs - report.epoch) * report.seconds)
+        to_make = self._plan.member_epochs(report.program, report.epoch)
+        left = _time(to_make / report.members * report.seconds)
         median = "-" if report.median_return is None else f"{report.median_return:.2f}"
         failed = f", {report.failed} failed" if report.failed else ""
         self._tell(
@@ -119,12 +128,16 @@ class _Progress:
         """Time until the end of all programs, if every step of a member takes as long."""
         config = self._plan.members(report.program)[0].config
         seconds = report.seconds / (config.steps_per_epoch * config.loop.num_envs * report.members)
-        steps = sum(
-            planned_steps(trial.config)
-            for program in self._programs
-            for trial in self._plan.members(program)
-        )
+        steps = sum(map(self._steps, self._programs))
         return _time((steps - report.step * report.members) * seconds)
+
+    def _steps(self, program: int) -> float:
+        """Environment steps of all members of a program."""
+        members = self._plan.members(program)
+        config = members[0].config
+        warmup = len(members) * config.warmup_iterations
+        epochs = self._plan.member_epochs(program) * config.steps_per_epoch
+        return (warmup + epochs) * config.loop.num_envs
 
 
 def _wanted(plan: Plan, program: int | None) -> list[int]:

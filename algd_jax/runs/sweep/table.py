@@ -12,12 +12,9 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.files import replace
 from algd_jax.runs.logs import Record, is_feasible, log_name, read_records
-from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.directory import RUNNING, SweepDirectory
 from algd_jax.runs.sweep.plan import Plan, Trial
 from algd_jax.types import TOTAL_COST
-
-DONE, FAILED, RUNNING = "done", "failed", "running"
-"""How a trial stands; one that has not begun is ``running`` too."""
 
 
 def write_tables(directory: SweepDirectory, plan: Plan) -> None:
@@ -34,22 +31,14 @@ def write_tables(directory: SweepDirectory, plan: Plan) -> None:
         replace(directory.trials_csv, pd.DataFrame(ends).to_csv(index=False).encode())
 
 
-def status(directory: SweepDirectory, trial: Trial) -> str:
-    """How a trial stands."""
-    files = directory.trial(trial)
-    if files.failure_file.is_file():
-        return FAILED
-    return DONE if files.evaluation_file.is_file() else RUNNING
-
-
 def is_complete(directory: SweepDirectory, plan: Plan, program: int) -> bool:
     """Whether nothing is left to do for a program's trials."""
-    return all(status(directory, trial) != RUNNING for trial in plan.members(program))
+    return all(directory.trial(trial).status != RUNNING for trial in plan.members(program))
 
 
 def _epoch_rows(directory: SweepDirectory, trial: Trial) -> list[dict[str, Any]]:
     """A row for each epoch made; one of step 0 and without results if there is none."""
-    common = _identity(trial) | {"status": status(directory, trial)}
+    common = _identity(trial) | {"status": directory.trial(trial).status}
     records = read_records(directory.trial(trial).metrics_file)
     return [common | _results(record, trial.config) for record in records] or [
         common | _results({"step": 0}, trial.config)
@@ -82,12 +71,14 @@ def _results(record: Record, config: Config) -> dict[str, Any]:
 
 
 def _end_row(directory: SweepDirectory, trial: Trial) -> dict[str, Any]:
-    """A trial with its final evaluation, or why there is none."""
-    row = _identity(trial) | {"status": status(directory, trial)}
-    evaluation = _read(directory.trial(trial).evaluation_file)
+    """A trial with its final evaluation, or when and why there is none."""
+    files = directory.trial(trial)
+    row = _identity(trial) | {"status": files.status}
+    evaluation = _read(files.evaluation_file)
     names = ("checkpoint", "step", "episodes", "return_mean", "return_std", "cost_mean", "cost_std")
     row |= {name: evaluation.get(name) for name in (*names, "within_limit", "feasible")}
-    return row | {"failure": _read(directory.trial(trial).failure_file).get("reason")}
+    row["pruned_at"] = _read(files.pruned_file).get("step")
+    return row | {"failure": _read(files.failure_file).get("reason")}
 
 
 def _column(quantity: str, cost: str, config: Config) -> str:

@@ -1,5 +1,6 @@
 """Programs as Ray tasks on a real cluster of two nodes, one of which is killed."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from algd_jax.runs.sweep import make_trials, sweep
 from algd_jax.runs.sweep.executors import Resources
+from algd_jax.runs.sweep.halving import Halving
 from algd_jax.runs.sweep.ray_executor import RayExecutor
 from tests.runs.support import EPOCH, TINY_FLAGS, WARMUP, tiny_config
 
@@ -65,11 +67,29 @@ def test_a_node_that_dies_costs_no_trial_and_counts_none_twice(cluster, tmp_path
     # It went on where its checkpoint was: none but the epochs in between were made twice.
     assert len(epochs) <= len(set(epochs)) + 2
     for name in ("results.csv", "trials.csv"):
-        first, second = (
-            pd.read_csv(folder / name, float_precision="round_trip") for folder in (rough, calm)
-        )
-        columns = [column for column in first if column != "wall_time"]
-        pd.testing.assert_frame_equal(first[columns], second[columns], check_exact=True)
+        assert_same_table(rough / name, calm / name)
+
+
+def test_a_search_is_the_same_on_a_cluster(cluster, tmp_path):
+    cluster, _ = cluster
+    config = dataclasses.replace(CONFIG, loop=tiny_config(env_steps=WARMUP + 2 * EPOCH).loop)
+    trials = make_trials([config], [{"rho": 0.5}, {"rho": 2.0}], seeds=1)
+    local, ray = tmp_path / "local", tmp_path / "ray"
+    sweep(trials, local, search=Halving(2))
+    executor = RayExecutor(cluster.address, Resources())
+    outcome = sweep(trials, ray, search=Halving(2), executor=executor)
+    assert (outcome.done, outcome.pruned) == (1, 1)
+    for name in ("results.csv", "trials.csv"):
+        assert_same_table(local / name, ray / name)
+
+
+def assert_same_table(first, second):
+    """To the last digit, but for the clock's column."""
+    first, second = (
+        pd.read_csv(path, engine="python").drop(columns="wall_time", errors="ignore")
+        for path in (first, second)
+    )
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 @pytest.mark.parametrize(
