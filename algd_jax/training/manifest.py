@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 from algd_jax.errors import shown
 from algd_jax.training.storage import Array
 
-FORMAT_VERSION = 1
-"""Of a checkpoint; raised when an old one can no longer be read."""
+FORMAT_VERSION = 2
+"""Of a checkpoint; raised when older programs cannot read new ones. 2: small arrays are packed."""
+
+READABLE_VERSIONS = (1, 2)
 
 FILE_NAME = "manifest.json"
 
@@ -84,9 +86,10 @@ def read_manifest(folder: Path) -> Manifest:
     """
     content = _read_content(folder / FILE_NAME)
     version = content.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
+        allowed = " or ".join(map(str, READABLE_VERSIONS))
         raise DamageError(
-            f"{FILE_NAME}: format_version: got {shown(version)}, allowed is {FORMAT_VERSION}"
+            f"{FILE_NAME}: format_version: got {shown(version)}, allowed is {allowed}"
         )
     try:
         return Manifest(

@@ -1,7 +1,9 @@
 """The arrays of a pytree in one folder, written and read with Orbax.
 
 Orbax takes a flat dict of arrays here: typed PRNG keys become their data, empty arrays, which it
-cannot store, are left out and made anew.
+cannot store, are left out and made anew. Small arrays, hundreds in networks with their optimisers,
+are stored as the bytes of one: TensorStore, which writes the files, keeps about 2 KB of memory for
+every array that it has ever written, and many take longer.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ Arrays = dict[str, np.ndarray]
 
 # Large arrays are cut into pieces, which are compressed, written and read side by side.
 _PIECE_BYTES = 64 * 2**20
+_SMALL_BYTES = 2**20
+_PACK = "small arrays"
 
 
 class Array(NamedTuple):
@@ -58,15 +62,19 @@ def describe(tree: Any) -> dict[str, Array]:
 
 def size(tree: Any) -> int:
     """Bytes of the arrays that store ``tree``."""
-    return sum(want.size * want.dtype.itemsize for want in _wanted(tree).values())
+    return sum(map(_nbytes, _wanted(tree).values()))
 
 
 def write(folder: Path, arrays: Arrays) -> None:
     """Make ``folder`` of the arrays; a failure is an OSError, or a ValueError that tells of one."""
-    pieces = {name: ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES) for name in arrays}
+    small = {name: array for name, array in arrays.items() if array.nbytes < _SMALL_BYTES}
+    stored = {name: array for name, array in arrays.items() if name not in small}
+    if small:
+        stored[_PACK] = _pack(small)
+    pieces = {name: ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES) for name in stored}
     with _orbax(writers={0}) as checkpointer:
         checkpointer.save(
-            folder.resolve(), args=ocp.args.PyTreeSave(arrays, save_args=pieces), force=True
+            folder.resolve(), args=ocp.args.PyTreeSave(stored, save_args=pieces), force=True
         )
 
 
@@ -82,18 +90,54 @@ def read(folder: Path, like: Tree) -> Tree:
       ValueError: if other arrays are stored, or they cannot be read.
     """
     wanted = _wanted(like)
-    arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
     try:
         with _orbax() as checkpointer:
             stored = checkpointer.metadata(folder.resolve()).item_metadata.tree
-            for name, want in wanted.items():
+            # Up to format version 1 every array was stored on its own.
+            small = {name: want for name, want in wanted.items() if name not in stored}
+            asked = {name: want for name, want in wanted.items() if name in stored}
+            if small:
+                asked[_PACK] = _packed(small)
+            for name, want in asked.items():
                 _check_stored(name, stored[name], want)
             arrays = checkpointer.restore(
-                folder.resolve(), args=ocp.args.PyTreeRestore(wanted, restore_args=arguments)
+                folder.resolve(), args=ocp.args.PyTreeRestore(asked, restore_args=_places(asked))
             )
     except (KeyError, TypeError, AttributeError) as error:  # Orbax's answers to foreign files.
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    if small:
+        arrays |= _unpack(arrays.pop(_PACK), small)
     return _from_storable(arrays, like)
+
+
+def _pack(arrays: Arrays) -> np.ndarray:
+    """Their bytes, in the order of their names."""
+    return np.frombuffer(b"".join(arrays[name].tobytes() for name in sorted(arrays)), np.uint8)
+
+
+def _unpack(pack: np.ndarray, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+    arrays, begin = {}, 0
+    for name in sorted(wanted):
+        want = wanted[name]
+        array = np.frombuffer(pack, want.dtype, want.size, begin).reshape(want.shape)
+        arrays[name] = jax.make_array_from_callback(want.shape, want.sharding, array.__getitem__)
+        begin += array.nbytes
+    return arrays
+
+
+def _packed(wanted: dict[str, jax.ShapeDtypeStruct]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((sum(map(_nbytes, wanted.values())),), np.uint8)
+
+
+def _places(asked: dict[str, jax.ShapeDtypeStruct]) -> dict[str, ocp.RestoreArgs]:
+    """Where each is read to: the pack to the host, all others to their devices."""
+    on_devices = ocp.checkpoint_utils.construct_restore_args(asked)
+    on_host = ocp.RestoreArgs(restore_type=np.ndarray)
+    return {name: on_host if name == _PACK else on_devices[name] for name in asked}
+
+
+def _nbytes(want: jax.ShapeDtypeStruct) -> int:
+    return want.size * want.dtype.itemsize
 
 
 def _check_stored(name: str, stored: Any, want: jax.ShapeDtypeStruct) -> None:

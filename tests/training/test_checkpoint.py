@@ -40,6 +40,20 @@ def test_round_trip_keeps_every_leaf_and_its_type(tmp_path, tree):
     assert checkpoint.read_notes(tmp_path) == {"eval_return": 1.5}
 
 
+def test_large_and_small_arrays_round_trip_together(tmp_path, tree):
+    tree["large"] = jax.random.normal(jax.random.key(0), (512, 513))  # More than 1 MiB.
+    checkpoint.save(tmp_path, 5, tree)
+    assert_equal_trees(checkpoint.restore(tmp_path, tree).tree, tree)
+
+
+def test_a_checkpoint_of_format_version_1_is_read(tmp_path, tree, monkeypatch):
+    """There every array was stored on its own."""
+    monkeypatch.setattr(storage, "_SMALL_BYTES", 0)
+    checkpoint.save(tmp_path, 5, tree)
+    forge(tmp_path / "5", lambda c: c.update(format_version=1))
+    assert_equal_trees(checkpoint.restore(tmp_path, tree).tree, tree)
+
+
 def test_the_rule_says_which_checkpoints_stay(tmp_path, tree):
     for step in (5, 9, 10):
         checkpoint.save(tmp_path, step, tree, {"step": step}, newest(2))
@@ -247,7 +261,7 @@ def forge(folder: Path, edit) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda c: c.update(format_version=2), "format_version: got 2, allowed is 1"),
+        (lambda c: c.update(format_version=3), "format_version: got 3, allowed is 1 or 2"),
         (lambda c: c.update(step="many"), "not of its format"),
         (lambda c: c.update(arrays=[]), "not of its format"),
         (lambda c: c.pop("files"), "not of its format"),
@@ -264,12 +278,16 @@ def test_a_forged_manifest_is_one_clear_line(tmp_path, tree, edit, message):
     assert "\n" not in str(error.value)
 
 
-def test_what_a_manifest_claims_of_arrays_is_not_believed(tmp_path, tree, capfd):
+@pytest.mark.parametrize(
+    ("rows", "stored"),
+    [(1000, "small arrays is stored as uint8"), (100_000, "weights is stored as float32")],
+)
+def test_what_a_manifest_claims_of_arrays_is_not_believed(tmp_path, tree, capfd, rows, stored):
     """Sizes are compared with what is stored before anything is allocated."""
-    huge = {**tree, "weights": jnp.zeros((3, 1000))}
+    huge = {**tree, "weights": jnp.zeros((rows, 3))}
     checkpoint.save(tmp_path, 5, huge)
     forge(tmp_path / "5", lambda c: c["arrays"].update(weights=[[2, 3], "float32"]))
-    with pytest.raises(CheckpointError, match="weights is stored as float32"):
+    with pytest.raises(CheckpointError, match=stored):
         checkpoint.restore(tmp_path, tree)
     assert capfd.readouterr().err == ""
 
