@@ -1,4 +1,4 @@
-"""The ``algd`` command: a thin layer over ``algd_jax.runs``.
+"""The ``algd`` command: finds the module of a command, and turns its errors into one line.
 
 JAX is imported only once a command is known, so that help comes at once.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import io
 import logging
 import sys
@@ -99,27 +100,10 @@ def _run(command: str, argv: list[str]) -> int:
         if "" not in sys.path:  # So that --env module:attribute finds a file of this folder.
             sys.path.append("")
         from algd_jax.errors import ConfigError
-        from algd_jax.runs import commands
-        from algd_jax.runs.sweep.command import run_sweep
 
-        run = {
-            "train": commands.run_train,
-            "evaluate": commands.run_evaluate,
-            "watch": commands.run_watch,
-            "report": commands.run_report,
-            "render": commands.run_render,
-            "play": commands.run_play,
-            "landscape": commands.run_landscape,
-            "reproduce": commands.run_reproduce,
-            "sweep": run_sweep,
-            "compare": commands.run_compare,
-            "export": commands.run_export,
-            "envs": commands.run_envs,
-            "doctor": commands.run_doctor,
-            "benchmark": commands.run_benchmark,
-        }
+        module = importlib.import_module(f"algd_jax.commands.{command}")
         try:
-            return run[command](argv)
+            return module.run(argv)
         except ConfigError as error:
             return _fail(str(error), _BAD_ARGUMENT, "--debug" in argv)
     except KeyboardInterrupt:

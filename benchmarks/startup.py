@@ -27,7 +27,7 @@ _COMMAND = """
 import sys
 from algd_jax import cli
 cli.prepare_jax()
-import algd_jax.runs.commands
+import algd_jax.commands.train
 print("imported", flush=True)
 sys.exit(cli.main())
 """

@@ -13,7 +13,9 @@ import pytest
 import algd_jax
 from algd_jax import cli
 from algd_jax.agents.algorithms import ALGORITHMS
-from algd_jax.runs import commands
+from algd_jax.commands import envs
+from algd_jax.commands.train import default_run_dir
+from algd_jax.config import Config
 from algd_jax.training import checkpoint
 from tests.runs.support import (
     EPOCH,
@@ -76,7 +78,7 @@ def test_an_unforeseen_error_is_one_line_too(algd, monkeypatch):
     def fail(argv):
         raise OSError("disk full\nmore about it")
 
-    monkeypatch.setattr(commands, "run_envs", fail)
+    monkeypatch.setattr(envs, "run", fail)
     assert algd("envs") == (1, "", "algd: disk full\n")
 
 
@@ -250,8 +252,8 @@ def test_a_run_that_fails_exits_with_one(algd, tmp_path):
 
 @pytest.mark.parametrize(("env", "text"), [("ActionProbe", "ActionProbe"), ("a.b:c", "a.b.c")])
 def test_default_run_directory_names_the_run(env, text):
-    config = commands.Config(env=env, seed=4)
-    assert str(commands.default_run_dir(config)).startswith(f"runs/{text}-algd-quick-seed4-2")
+    config = Config(env=env, seed=4)
+    assert str(default_run_dir(config)).startswith(f"runs/{text}-algd-quick-seed4-2")
 
 
 def start_endless_run(folder, prelude=""):
@@ -350,7 +352,7 @@ def test_help_comes_without_loading_the_simulator():
 def test_training_begins_without_what_only_pictures_and_statistics_need():
     script = (
         "import sys; from algd_jax.cli import prepare_jax; prepare_jax(); "
-        "import algd_jax.runs.commands; "
+        "import algd_jax.commands.train; "
         "assert not {'matplotlib', 'scipy.stats', 'gymnasium', 'pandas'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -6,6 +6,7 @@ claims of itself is never believed: no example may hang, or take noticeable memo
 
 import contextlib
 import copy
+import importlib
 import io
 import json
 import resource
@@ -21,14 +22,12 @@ from algd_jax import cli
 from algd_jax.config import Config, LoopConfig, validate
 from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
-from algd_jax.runs import commands
 from algd_jax.runs.arguments import _flags
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.keeping import read_best, retained
 from algd_jax.runs.logs import _line, read_records
 from algd_jax.runs.reproduce import changed_circumstances
 from algd_jax.runs.run import RunResult
-from algd_jax.runs.sweep import command as sweeping
 from algd_jax.training import checkpoint, manifest, storage
 from algd_jax.training.checkpoint import CheckpointError
 from algd_jax.training.manifest import DamageError
@@ -149,18 +148,8 @@ def test_config_files(fuzz, tmp_path):
 
 # Command lines.
 
-KINDS = {
-    "train": commands.TrainArguments,
-    "evaluate": commands.EvaluateArguments,
-    "landscape": commands.LandscapeArguments,
-    "reproduce": commands.ReproduceArguments,
-    "compare": commands.CompareArguments,
-    "envs": commands.EnvsArguments,
-    "doctor": commands.DoctorArguments,
-    "watch": commands.WatchArguments,
-    "sweep": sweeping.SweepArguments,
-    "benchmark": commands.BenchmarkArguments,
-}
+MODULES = {name: importlib.import_module(f"algd_jax.commands.{name}") for name in cli.COMMANDS}
+KINDS = {name: module.Arguments for name, module in MODULES.items()}
 WORDS = st.one_of(
     st.integers(-3, 10**6).map(str),
     NUMBERS.map(lambda number: f"{number:.400}" if isinstance(number, float) else str(number)),
@@ -201,10 +190,11 @@ def shallow(monkeypatch, tmp_path):
     def begins(*_, **__):
         raise SystemExit(0)
 
-    monkeypatch.setattr(commands, "train", train)
-    monkeypatch.setattr(commands, "run_benchmarks", lambda *_: None)
-    monkeypatch.setattr(commands, "examine", begins)
-    monkeypatch.setattr(sweeping, "sweep", begins)
+    monkeypatch.setattr(MODULES["train"], "train", train)
+    monkeypatch.setattr(MODULES["play"], "play_env", begins)
+    monkeypatch.setattr(MODULES["benchmark"], "run_benchmarks", lambda *_: None)
+    monkeypatch.setattr(MODULES["doctor"], "examine", begins)
+    monkeypatch.setattr(MODULES["sweep"], "sweep", begins)
     monkeypatch.setattr(registry, "_FACTORIES", {"PointButton1": ProbeEnv})
     monkeypatch.chdir(tmp_path)
 

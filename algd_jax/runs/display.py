@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.console import Console, Group, RenderableType
@@ -177,3 +179,13 @@ def _best(progress: Progress) -> RenderableType:
 
 def _time(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
+
+
+@contextlib.contextmanager
+def displayed(silent: bool = False) -> Iterator[Display]:
+    """What the user sees of something that takes a while, once it has been started."""
+    display = Display() if silent else make_display()
+    try:
+        yield display
+    finally:
+        display.stop()

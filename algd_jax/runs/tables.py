@@ -17,7 +17,7 @@ from algd_jax.runs.compare.summary import Comparison
 from algd_jax.runs.doctor import Finding
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.output import OutputConsole
-from algd_jax.runs.render.command import Shown
+from algd_jax.runs.render.render import Shown
 from algd_jax.runs.reproduce import Reproduction
 from algd_jax.types import TOTAL_COST
 

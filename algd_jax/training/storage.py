@@ -116,7 +116,8 @@ def _pack(arrays: Arrays) -> np.ndarray:
 
 
 def _unpack(pack: np.ndarray, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
-    arrays, begin = {}, 0
+    arrays: dict[str, jax.Array] = {}
+    begin = 0
     for name in sorted(wanted):
         want = wanted[name]
         array = np.frombuffer(pack, want.dtype, want.size, begin).reshape(want.shape)

@@ -10,8 +10,9 @@ from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import evaluate_run
-from algd_jax.runs.render import command, episodes, opengl
-from algd_jax.runs.render.command import Look, play_env, render_run
+from algd_jax.runs.render import episodes, opengl
+from algd_jax.runs.render import render as rendering
+from algd_jax.runs.render.render import Look, play_env, render_run
 from algd_jax.runs.run import train
 from algd_jax.runs.tables import print_episodes
 from tests.probes import DiscountedProbe, PartsProbe, TerminatingProbe
@@ -66,7 +67,7 @@ def test_render_writes_one_file_beside_the_run_and_changes_nothing_else(run_dir,
 
 
 def test_play_tells_return_cost_and_length_of_every_episode(algd, monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "find_context", lambda: pytest.fail("no video was asked for"))
+    monkeypatch.setattr(rendering, "find_context", lambda: pytest.fail("no video was asked for"))
     code, out, err = algd("play", "SceneProbe", "--episodes", "2", "--out", tmp_path / "x.html")
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines() if line.startswith("| ")]
@@ -140,7 +141,7 @@ def test_all_limited_costs_are_told():
 )
 def test_bad_arguments_end_in_one_line(run_dir, tmp_path, monkeypatch, algd, arguments, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "play", lambda *_: pytest.fail("it was played"))
+    monkeypatch.setattr(rendering, "play", lambda *_: pytest.fail("it was played"))
     (tmp_path / "taken.png").write_bytes(b"precious")
     for words in (["render", run_dir], ["play", "ActionProbe"]):
         code, _, err = algd(*words, *arguments)
@@ -155,9 +156,9 @@ def test_bad_arguments_end_in_one_line(run_dir, tmp_path, monkeypatch, algd, arg
     [("plotly", "x.html", "report"), ("imageio_ffmpeg", "x.mp4", "video")],
 )
 def test_a_missing_library_is_named(run_dir, monkeypatch, module, name, extra):
-    find = command.importlib.util.find_spec
+    find = rendering.importlib.util.find_spec
     monkeypatch.setattr(
-        command.importlib.util,
+        rendering.importlib.util,
         "find_spec",
         lambda wanted: None if wanted == module else find(wanted),
     )
@@ -167,14 +168,14 @@ def test_a_missing_library_is_named(run_dir, monkeypatch, module, name, extra):
 
 def test_a_missing_renderer_is_found_out_before_anything_is_played(tmp_path, monkeypatch):
     monkeypatch.setattr(opengl, "_works", lambda way: False)
-    monkeypatch.setattr(command, "play", lambda *_: pytest.fail("it was played"))
+    monkeypatch.setattr(rendering, "play", lambda *_: pytest.fail("it was played"))
     with pytest.raises(ConfigError, match=r"renderer: MuJoCo cannot draw here"):
         play_env("SceneProbe", Look(), None, None, tmp_path / "x.gif")
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_played(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(command, "play", lambda *_: pytest.fail("it was played"))
+    monkeypatch.setattr(rendering, "play", lambda *_: pytest.fail("it was played"))
     with pytest.raises(ConfigError, match="is no folder that can be written to"):
         play_env("SceneProbe", Look(), None, None, tmp_path / "file" / "x.png")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algd_jax.commands.sweep import read_arguments
 from algd_jax.config import Hyper
 from algd_jax.errors import ConfigError
-from algd_jax.runs.sweep.command import read_arguments
 from algd_jax.runs.sweep.grid import points
 from algd_jax.runs.sweep.plan import groups, make_trials
 from tests.runs.support import TINY_FLAGS, tiny_config

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algd_jax.commands.sweep import read_arguments
 from algd_jax.errors import ConfigError
-from algd_jax.runs.compare.command import compare_folders
+from algd_jax.runs.compare.compare import compare_folders
 from algd_jax.runs.compare.words import notes
 from algd_jax.runs.evaluate import evaluate_run
 from algd_jax.runs.sweep import make_trials, packing, program, sweep
-from algd_jax.runs.sweep.command import read_arguments
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.halving import Halving, Rung, ranking, rungs
 from algd_jax.runs.sweep.member import Member

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from algd_jax.commands.sweep import read_arguments
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
-from algd_jax.runs.compare.command import compare_folders
+from algd_jax.runs.compare.compare import compare_folders
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import evaluate_run
 from algd_jax.runs.run import train
 from algd_jax.runs.sweep import make_trials, packing, sweep
-from algd_jax.runs.sweep.command import read_arguments
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.program import Report
 from algd_jax.runs.sweep.sweep import _Progress

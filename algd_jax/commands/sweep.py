@@ -27,7 +27,7 @@ _REPEATED = ("--env", "--algorithm", "--grid", "--sample")
 
 
 @dataclasses.dataclass
-class SweepArguments:
+class Arguments:
     """Train many agents: every --env, --algorithm and point of the grid, each with SEEDS seeds.
 
     Members that differ only in seed and numbers (--grid, --sample) run as one program. --env,
@@ -85,7 +85,7 @@ class _Start:
     preset: str = Config.preset
 
 
-def run_sweep(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str]) -> int:
     """``algd sweep``."""
     arguments, trials = read_arguments(argv)
     if arguments.run_dir is None:
@@ -116,7 +116,7 @@ def run_sweep(argv: Sequence[str]) -> int:
     return exit_code(signals.received) if signals.received and not outcome.complete else 0
 
 
-def read_arguments(argv: Sequence[str]) -> tuple[SweepArguments, list[Trial]]:
+def read_arguments(argv: Sequence[str]) -> tuple[Arguments, list[Trial]]:
     """The flags, and the trials they ask for.
 
     Raises:
@@ -132,9 +132,9 @@ def read_arguments(argv: Sequence[str]) -> tuple[SweepArguments, list[Trial]]:
     start = parse_known(_Start, rest)
     parsed = []
     for env, algorithm in itertools.product(envs, algorithms):
-        defaults = SweepArguments(preset(start.preset, env, algorithm))
+        defaults = Arguments(preset(start.preset, env, algorithm))
         chosen = [*rest, f"--env={env}", f"--algorithm={algorithm}"]
-        parsed.append(parse(SweepArguments, chosen, "algd sweep", defaults))
+        parsed.append(parse(Arguments, chosen, "algd sweep", defaults))
     first = parsed[0]
     varied = points(repeated["--grid"], repeated["--sample"], first.trials, first.config.seed)
     return first, make_trials([one.config for one in parsed], varied, first.seeds)
@@ -160,7 +160,7 @@ def _take_out(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return repeated, rest
 
 
-def _search(arguments: SweepArguments) -> Halving | None:
+def _search(arguments: Arguments) -> Halving | None:
     if arguments.search is None:
         for name in ("reduction", "first_rung"):
             if (value := getattr(arguments, name)) is not None:
@@ -173,7 +173,7 @@ def _search(arguments: SweepArguments) -> Halving | None:
     return Halving(reduction, arguments.first_rung)
 
 
-def _executor(arguments: SweepArguments, argv: Sequence[str]) -> Executor:
+def _executor(arguments: Arguments, argv: Sequence[str]) -> Executor:
     for name, least in (("cpus", 1), ("gpus", 0)):
         if (value := getattr(arguments, name)) < least:
             raise ConfigError(f"--{name}: got {value}, allowed is an integer >= {least}")

@@ -11,7 +11,7 @@ from algd_jax.envs import make
 from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import load_agent
-from algd_jax.runs.export import command as exporting
+from algd_jax.runs.export import export as exporting
 from algd_jax.runs.export.forms import FORMS, Calls
 from algd_jax.runs.export.runner import Policy
 from algd_jax.runs.run import train

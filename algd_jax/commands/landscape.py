@@ -1,0 +1,53 @@
+"""``algd landscape``: both Lagrangians around a policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from algd_jax.commands.answer import answer
+from algd_jax.runs.arguments import parse
+from algd_jax.runs.evaluate import Which
+from algd_jax.runs.landscape import View, save_landscape
+from algd_jax.runs.tables import print_landscape
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Draw both Lagrangians over the actions at one state, and measure how they curve.
+
+    Attributes:
+      run_dir: folder of the run.
+      view: what to look at, and how closely.
+      checkpoint: the policy: best (feasible) or last; by default best, else last.
+      out: folder to write to; by default RUN_DIR/landscape.
+      html: write an interactive page too (needs Plotly: the extra "report").
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      json: print one JSON object and nothing else.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    view: View = View()
+    checkpoint: Which | None = None
+    out: Path | None = None
+    html: bool = False
+    env: str | None = None
+    json: bool = False
+    debug: bool = False
+
+
+def run(argv: Sequence[str]) -> int:
+    """``algd landscape``."""
+    arguments = parse(Arguments, argv, "algd landscape")
+    figures = save_landscape(
+        arguments.run_dir,
+        arguments.view,
+        arguments.checkpoint,
+        arguments.out,
+        arguments.html,
+        arguments.env,
+    )
+    answer(arguments.json, figures, lambda console: print_landscape(console, figures))
+    return 0

@@ -1,0 +1,40 @@
+"""``algd report``: one page of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from algd_jax.runs.arguments import parse
+from algd_jax.runs.report.report import EPISODES, save_report
+from algd_jax.runs.tables import make_console
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Write one HTML page of a run: curves, critics, denoising, evaluation, configuration.
+
+    Needs Plotly: the extra "report".
+
+    Attributes:
+      run_dir: folder of the run.
+      out: new file; by default RUN_DIR/report.html.
+      episodes: played to see how true the critics are; 0 plays none, and is quick.
+      env: the run's environment again, needed if it is module:attribute, because that runs code.
+      debug: show the traceback of an error.
+    """
+
+    run_dir: Path
+    out: Path | None = None
+    episodes: int = EPISODES
+    env: str | None = None
+    debug: bool = False
+
+
+def run(argv: Sequence[str]) -> int:
+    """``algd report``."""
+    arguments = parse(Arguments, argv, "algd report")
+    path = save_report(arguments.run_dir, arguments.out, arguments.episodes, arguments.env)
+    make_console().print(str(path), soft_wrap=True)
+    return 0
