@@ -57,8 +57,9 @@ def name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.Dat
       columns: of hyperparameters, some of which may be the same in all rows.
 
     Returns:
-      The table with a column ``configuration``; and the columns that tell configurations apart,
-      ``cost_limit`` among them if one seed was run with several.
+      The table with a column ``configuration``, which names what differs between runs of one
+      algorithm; and the columns that tell configurations apart, ``cost_limit`` among them if one
+      seed was run with several.
     """
     swept = [name for name in columns if table[name].nunique(dropna=False) > 1]
     one_seed = table.groupby(["env", "algorithm", "seed", *swept], dropna=False)
@@ -67,7 +68,8 @@ def name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.Dat
     names = table.algorithm.astype(object)
     for column in swept:
         texts = _texts(table[column])
-        names += texts.where(texts == "", f" {column}=" + texts)
+        differs = texts.groupby(table.algorithm).transform("nunique") > 1
+        names += (f" {column}=" + texts).where(differs & (texts != ""), "")
     return table.assign(configuration=names), swept
 
 

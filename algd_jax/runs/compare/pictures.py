@@ -32,7 +32,7 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _LIMIT: dict[str, Any] = {"color": "tab:red", "linestyle": "--", "linewidth": 1.2}
 _OTHERS = "0.6"
-_BANDED = 4  # Lines whose bands can still be told apart.
+_BANDED = 5  # Lines whose bands can still be told apart.
 
 RETURN_LABEL = "return [reward / episode]"
 COST_LABEL = "cost [cost / episode]"
@@ -41,7 +41,7 @@ FRONT_LABEL = "feasible Pareto front"
 SCORE_LABEL = "return from lowest (0) to highest (1) of its environment"
 
 
-def draw_curves(comparison: Comparison) -> bytes:
+def draw_curves(comparison: Comparison, title: str = "") -> bytes:
     """Return and cost over environment steps, a row of panels per environment."""
     from matplotlib.ticker import EngFormatter
 
@@ -59,6 +59,7 @@ def draw_curves(comparison: Comparison) -> bytes:
         returns.set_ylabel(RETURN_LABEL)
         costs.set_ylabel(COST_LABEL)
         costs.set_ylim(bottom=0)
+    figure.suptitle(_plain(title))
     _add_legend(figure, comparison, ["interquartile mean over runs", *_band_note(figure)])
     return _png(figure)
 

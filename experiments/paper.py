@@ -1,0 +1,171 @@
+"""The paper's comparison: nine tasks, five ways to train, several seeds.
+
+    python experiments/paper.py --tasks PointButton1 Hopper --seeds 5
+    python experiments/paper.py --only-draw
+
+Every task and way to train is one sweep in a folder of its own, RUN_DIR/TASK/METHOD: the same
+command again finishes what was stopped, and another one adds tasks or methods. The sweeps' tables
+are copied to OUT, and ``table.md``, ``curves.png`` and ``comparison.json`` are made from those
+alone, which --only-draw does again.
+
+Budgets are the paper's (250 epochs with 10 updates per step); --budget-fraction shortens them and
+--preset takes another regime, for smaller machines. Both are written on everything that comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from algd_jax.config import Config
+from algd_jax.errors import ConfigError
+from algd_jax.presets import PRESETS, preset
+from algd_jax.runs.compare import words
+from algd_jax.runs.compare.pictures import draw_curves
+from algd_jax.runs.compare.reading import read_runs
+from algd_jax.runs.compare.summary import Comparison, compare
+from algd_jax.runs.sweep import make_trials, points, sweep
+
+TASKS = (
+    "PointButton1",
+    "PointButton2",
+    "CarButton1",
+    "CarButton2",
+    "PointPush1",
+    "Hopper",
+    "HalfCheetah",
+    "Ant",
+    "Humanoid",
+)
+
+METHODS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "algd": ("algd", {"diffusion": "ve"}),
+    "algd_ddpm": ("algd", {"diffusion": "ddpm"}),
+    "diffusion_lagrangian": ("diffusion_lagrangian", {}),
+    "cal": ("cal", {}),
+    "sac_lagrangian": ("sac_lagrangian", {}),
+}
+"""Algorithm and sizes of each way to train."""
+
+_LOGS = ("sweep.json", "results.csv", "trials.csv", "trials/*/config.json")
+"""What is kept of a sweep: all that a comparison reads, and where it came from."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train what is missing, then make the table and the figure from the logs."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if not arguments.only_draw:
+            train(arguments, ["python", "experiments/paper.py", *(argv or sys.argv[1:])])
+        draw(arguments.out)
+    except ConfigError as error:
+        raise SystemExit(f"paper.py: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--preset", choices=PRESETS, default="paper")
+    parser.add_argument("--budget-fraction", type=float, default=1.0)
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/paper"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/paper"))
+    parser.add_argument("--only-draw", action="store_true", help="from the logs in OUT")
+    return parser
+
+
+def train(arguments: argparse.Namespace, command: Sequence[str]) -> None:
+    """Run the sweeps, one after the other, and keep the logs of each as soon as it has ended."""
+    for task in arguments.tasks:
+        for method in arguments.methods:
+            config = configure(task, method, arguments.preset, arguments.budget_fraction)
+            folder = Path(task, method)
+            sweep(
+                make_trials([config], points([]), arguments.seeds),
+                arguments.run_dir / folder,
+                tell=print,
+                command=command,
+            )
+            keep_logs(arguments.run_dir / folder, arguments.out / folder)
+
+
+def configure(task: str, method: str, regime: str = "paper", fraction: float = 1.0) -> Config:
+    """A run of a task by a method, with a fraction of the epochs of its regime.
+
+    Raises:
+      ConfigError: for a fraction that is none.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"--budget-fraction: got {fraction}, allowed is a number in (0, 1]")
+    algorithm, sizes = METHODS[method]
+    config = preset(regime, task, algorithm)
+    trained = max(1, round(fraction * config.epochs)) * config.loop.epoch_steps
+    loop = dataclasses.replace(config.loop, env_steps=config.loop.warmup_steps + trained)
+    agent = dataclasses.replace(config.agent, **sizes)
+    return dataclasses.replace(config, loop=loop, agent=agent)
+
+
+def keep_logs(run_dir: Path, target: Path) -> None:
+    """Copy the small files of a sweep."""
+    for path in (path for pattern in _LOGS for path in run_dir.glob(pattern)):
+        copy = target / path.relative_to(run_dir)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def draw(out: Path) -> None:
+    """Make the table, the figure and the numbers from the logs in ``out``."""
+    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
+    comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
+    (out / "table.md").write_text(write_table(comparison, budget, folders))
+    (out / "curves.png").write_bytes(draw_curves(comparison, budget))
+    figures = {"budget": budget, **comparison.figures()}
+    (out / "comparison.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+
+
+def describe_budgets(folders: Sequence[Path]) -> str:
+    """Regime and share of its environment steps that the sweeps were trained for, in words."""
+    found = {}
+    for folder in folders:
+        run = json.loads((folder / "sweep.json").read_text())["trials"][0]["config"]
+        whole = preset(run["preset"], run["env"], run["algorithm"]).epochs
+        loop = run["loop"]
+        epochs = (loop["env_steps"] - loop["warmup_steps"]) // loop["epoch_steps"]
+        found[f"{epochs / whole:.0%} of the budget of preset {run['preset']}"] = None
+    return ", ".join(found)
+
+
+def write_table(comparison: Comparison, budget: str, folders: Sequence[Path]) -> str:
+    """Every task and method in Markdown, with what has to be known about it."""
+    lines = [f"# The paper's comparison: {budget}", ""]
+    for name, rows in comparison.groups.items():
+        lines += [words.heading(name), "", _row(words.COLUMNS), _row(["---"] * len(words.COLUMNS))]
+        lines += [_row(words.cells(row, row is rows[0])) for row in rows] + [""]
+    lines += [f"* {note}" for note in words.notes(comparison)]
+    return "\n".join([*lines, "", *map(_origin, folders), ""])
+
+
+def _origin(folder: Path) -> str:
+    """Where the numbers of a sweep came from."""
+    record = json.loads((folder / "sweep.json").read_text())
+    device, versions = record["device"], record["versions"]
+    return (
+        f"* `{folder.parent.name}/{folder.name}`: `{' '.join(record['command'])}`, commit "
+        f"{record['git_commit']}, {device['kind']} ({device['host']}), JAX {versions['jax']}, "
+        f"MJX {versions['mujoco-mjx']}, {record['start_time']}"
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
