@@ -45,12 +45,14 @@ class Arguments:
       config: a whole run.
       run_dir: folder of the run, new or empty; by default runs/ENV-ALGORITHM-PRESET-seedS-TIME.
       resume: continue the stopped run in this folder (takes --env-steps and no other setting).
+      devices: devices of this machine that share environments and batches.
       debug: show the traceback of an error.
     """
 
     config: Config
     run_dir: Path | None = None
     resume: Path | None = None  # Only for the help: a resumed run takes ``ResumeArguments``.
+    devices: int = 1
     debug: bool = False
 
 
@@ -62,12 +64,14 @@ class ResumeArguments:
       resume: folder of the run.
       env_steps: new total of environment steps, to go on beyond the configured end.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
+      devices: devices of this machine that share environments and batches; as many as one likes.
       debug: show the traceback of an error.
     """
 
     resume: Path | None = None
     env_steps: int | None = None
     env: str | None = None
+    devices: int = 1
     debug: bool = False
 
 
@@ -79,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
     defaults = Arguments(config=preset(start.preset, start.env, start.algorithm))
     arguments = parse(Arguments, argv, "algd train", defaults)
     run_dir = arguments.run_dir or default_run_dir(arguments.config)
-    return _train(arguments.config, run_dir, False, argv)
+    return _train(arguments.config, run_dir, False, arguments.devices, argv)
 
 
 def default_run_dir(config: Config) -> Path:
@@ -99,10 +103,10 @@ def _resume(argv: Sequence[str]) -> int:
         ) from error
     assert arguments.resume is not None
     config = resumed_config(arguments.resume, arguments.env_steps, arguments.env)
-    return _train(config, arguments.resume, True, argv)
+    return _train(config, arguments.resume, True, arguments.devices, argv)
 
 
-def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> int:
+def _train(config: Config, run_dir: Path, resume: bool, devices: int, argv: Sequence[str]) -> int:
     display = make_display()
 
     def announce_stop() -> None:
@@ -115,6 +119,7 @@ def _train(config: Config, run_dir: Path, resume: bool, argv: Sequence[str]) -> 
             display=display,
             stop_requested=signals.requested,
             resume=resume,
+            devices=devices,
             command=["algd", "train", *argv],
         )
     _report(result, config.env)

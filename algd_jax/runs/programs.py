@@ -10,14 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
-from jax.sharding import NamedSharding
 
 from algd_jax.config import Hyper
 from algd_jax.runs.evaluate import make_evaluate
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.population import Population
-from algd_jax.training.sharding import placed
 
 
 class Programs:
@@ -33,21 +31,18 @@ class Programs:
         key: jax.Array,
         *,
         fresh: bool,
-        sharding: NamedSharding | None = None,
     ):
         """Start compiling.
 
         Args:
           trainer: the pure functions of a run, or of a population.
           hyper: float32 scalars, or [P]; later calls may pass other values.
-          key: any PRNG key of the kind later calls pass, or [P].
+          key: any PRNG key of the kind later calls pass, or [P]. A population on several devices
+            wants both where its members are.
           fresh: whether the run begins, and needs ``init`` and ``warmup`` at all.
-          sharding: where a population lies, if on several devices; ``hyper`` and ``key`` too.
         """
         init = jax.jit(trainer.init)
-        state = jax.eval_shape(init, key, hyper)
-        if sharding is not None:
-            state = placed(state, sharding)
+        state = trainer.placed(jax.eval_shape(init, key, hyper))
         self._pool = ThreadPoolExecutor(thread_name_prefix="compile")
         self._compiled: dict[str, Future[jax.stages.Compiled]] = {}
         # In the order of need: warm-up may run while the epoch still compiles.
@@ -72,8 +67,10 @@ class Programs:
 
     @property
     def evaluate(self) -> Callable[..., Episodes]:
-        """See ``algd_jax.runs.evaluate.make_evaluate``."""
-        return self._program("evaluate")
+        """See ``algd_jax.runs.evaluate.make_evaluate``; an agent from anywhere is brought along."""
+        program = self._program("evaluate")
+        places, _ = program.input_shardings
+        return lambda *arguments: program(*jax.device_put(arguments, places))
 
     def wait(self) -> None:
         """Return when everything is compiled."""

@@ -39,6 +39,7 @@ from algd_jax.training.epoch import CHECKED, EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.health import Health, describe
 from algd_jax.training.memory import required_memory
+from algd_jax.training.sharding import data_mesh, first_devices, sharded
 from algd_jax.types import TOTAL_COST
 
 
@@ -86,6 +87,7 @@ def train(
     display: Display | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     resume: bool = False,
+    devices: int = 1,
     command: Sequence[str] = (),
 ) -> RunResult:
     """Train, evaluate and log one run.
@@ -97,6 +99,8 @@ def train(
       stop_requested: asked before the first epoch and after each; a true answer ends the run
         with a checkpoint, as does a notice of JAX's preemption service.
       resume: continue from the run's last checkpoint of the whole state.
+      devices: how many of the local ones share environments, replay and batches. It changes nothing
+        but rounding, and may be another number when the run is resumed.
       command: the command line, for the record.
 
     Raises:
@@ -109,9 +113,12 @@ def train(
         check_resumable(directory, config)
     else:
         directory.check_free()
-    trainer, hyper = build(config), config.hyper.as_arrays()
-    available = available_memory(jax.devices()[0])
-    check_memory(required_memory(trainer, hyper), available, config)
+    trainer, hyper = _trainer(config, devices), config.hyper.as_arrays()
+    first = jax.devices()[0]
+    required = required_memory(trainer, hyper)
+    if first.platform != "cpu":
+        required = required.on_each_of(devices)
+    check_memory(required, available_memory(first), config)
     if not resume:
         directory.create(config, list(command))
     run = _Run(trainer, hyper, directory, display or Display())
@@ -127,6 +134,12 @@ def train(
     finally:
         run.keeper.close()
         run.display.stop()
+
+
+def _trainer(config: Config, devices: int) -> Trainer:
+    """The functions of the run, on so many devices."""
+    chosen, trainer = first_devices(devices), build(config)
+    return trainer if devices == 1 else sharded(trainer, data_mesh(chosen))
 
 
 class _Run:
@@ -160,7 +173,8 @@ class _Run:
         return state
 
     def _state_like(self) -> TrainState:
-        return jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
+        state = jax.eval_shape(self.trainer.init, self.init_key, self.hyper)
+        return self.trainer.placed(state)
 
     def _set_back(self, error: BadNumberError) -> TrainState:
         """The last good state with a new key, if the run shall go on from there.

@@ -124,6 +124,10 @@ class Trainer:
             health=healthy(),
         )
 
+    def placed(self, state: TrainState) -> TrainState:
+        """The shapes of a state, with where it lies: here, wherever the arguments do."""
+        return state
+
     def warmup(self, state: TrainState, hyper: Hyper) -> TrainState:
         """Fill replay with the untrained policy. Apart from the epoch, so that no loop branches."""
 

@@ -19,6 +19,8 @@ _CRITIC_ARRAYS, _ACTOR_ARRAYS = 4.3, 3.5
 
 _FLOAT = 4
 
+_SHARED_OUT = ("replay_capacity", "num_envs", "batch_size")
+
 
 class Memory(NamedTuple):
     """Bytes a run needs.
@@ -39,6 +41,11 @@ class Memory(NamedTuple):
     def largest(self) -> str:
         """The configuration field behind the most bytes."""
         return max(self.parts, key=self.parts.__getitem__)
+
+    def on_each_of(self, devices: int) -> Memory:
+        """What each of several devices holds of one run that is shared out over them."""
+        parts = {k: size // devices if k in _SHARED_OUT else size for k, size in self.parts.items()}
+        return Memory(parts, self.allowance)
 
 
 def tree_bytes(tree: Any) -> int:

@@ -23,7 +23,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
 from algd_jax.training.evaluation import Episodes, evaluate_agent
 from algd_jax.training.health import HEALTHY
-from algd_jax.training.sharding import MEMBER, check_divisible
+from algd_jax.training.sharding import MEMBER, check_divisible, member_sharding, placed
 
 Tree = TypeVar("Tree")
 
@@ -44,6 +44,10 @@ class Population:
     def init(self, keys: jax.Array, hyper: Hyper) -> TrainState:
         """See ``Trainer.init``; keys [P], hyper [P]."""
         return self._each(self.trainer.init, hyper)(keys, hyper)
+
+    def placed(self, state: TrainState) -> TrainState:
+        """See ``Trainer.placed``."""
+        return state if self.mesh is None else placed(state, member_sharding(self.mesh))
 
     def warmup(self, state: TrainState, hyper: Hyper) -> TrainState:
         """See ``Trainer.warmup``."""

@@ -74,6 +74,20 @@ def host_members(tree: Tree) -> Tree:
     )
 
 
+def first_devices(count: int) -> list[jax.Device]:
+    """So many of the local devices.
+
+    Raises:
+      ConfigError: if there are fewer.
+    """
+    found = jax.local_devices()
+    if not 1 <= count <= len(found):
+        raise ConfigError(
+            f"devices: got {count}, allowed is an integer in [1, {len(found)}] (those of this host)"
+        )
+    return found[:count]
+
+
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Devices for one large run: all local ones by default, ``jax.devices()`` for all hosts."""
     return Mesh(np.array(_devices(devices)), (DATA,))
@@ -121,6 +135,9 @@ class ShardedTrainer(Trainer):
     def train_epoch(self, state: TrainState, hyper: Hyper) -> tuple[TrainState, EpochMetrics]:
         state, metrics = super().train_epoch(state, hyper)
         return self._in_place(state), metrics
+
+    def placed(self, state: TrainState) -> TrainState:
+        return jax.tree.map(placed, state, self.shardings(state))
 
     def shardings(self, state: TrainState) -> TrainState:
         """Where each leaf of a state (arrays or ``jax.ShapeDtypeStruct``) lies."""

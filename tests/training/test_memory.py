@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from algd_jax.runs.build import build
-from algd_jax.training.memory import required_memory, tree_bytes
+from algd_jax.training.memory import Memory, required_memory, tree_bytes
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
 
@@ -92,3 +92,10 @@ def array_bytes(tree):
 def plain(leaf):
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
+
+
+def test_devices_share_the_data_but_not_the_agent():
+    run = Memory({"replay_capacity": 800, "num_envs": 80, "actor_width": 7}, allowance=5)
+    shared = Memory({"replay_capacity": 100, "num_envs": 10, "actor_width": 7}, allowance=5)
+    assert run.on_each_of(8) == shared
+    assert run.on_each_of(1) == run

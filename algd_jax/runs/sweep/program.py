@@ -37,7 +37,7 @@ from algd_jax.training.epoch import CHECKED, TrainState
 from algd_jax.training.evaluation import Episodes
 from algd_jax.training.health import Health, describe
 from algd_jax.training.population import Population, member, only, stack_hypers
-from algd_jax.training.sharding import member_mesh, member_sharding, placed
+from algd_jax.training.sharding import member_mesh, member_sharding
 
 CHECKPOINT_MINUTES = 10.0
 """Between two checkpoints of a program's whole state, by the clock: so a kill costs little,
@@ -196,13 +196,11 @@ class _ProgramRun:
         """Shapes of what a checkpoint holds, whose members become those of the population."""
         self._train_only(notes.get("members", range(len(self.trials))))
         state = jax.eval_shape(self.population.init, self._keys(Stream.TRAINING), self.hyper)
-        like = _Carry(state, state.agent)
-        return like if self.sharding is None else placed(like, self.sharding)
+        state = self.population.placed(state)
+        return _Carry(state, state.agent)
 
     def _compile(self, keys: jax.Array, *, fresh: bool) -> None:
-        self.programs = Programs(
-            self.population, self.hyper, keys, fresh=fresh, sharding=self.sharding
-        )
+        self.programs = Programs(self.population, self.hyper, keys, fresh=fresh)
 
     def _open(self, carry: _Carry) -> None:
         """Put every trial's directory to where the state stands."""
