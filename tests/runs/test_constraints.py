@@ -12,6 +12,7 @@ from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import PlainDisplay, Progress
 from algd_jax.runs.evaluate import summarize
+from algd_jax.runs.logs import is_feasible
 from algd_jax.training import checkpoint
 from algd_jax.training.evaluation import Episodes
 from tests.runs.support import EPOCH, LAST_STEP, TINY_FLAGS, WARMUP, read_lines, tiny_config
@@ -107,6 +108,21 @@ def test_the_landscape_counts_all_constraints(algd, run_dir, tmp_path):
     figures = json.loads(out)
     assert len(figures["lam"]) == len(figures["budget"]) == 2
     assert (tmp_path / "landscape.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_are_compared_by_each_constraint(algd, run_dir):
+    code, out, err = algd("compare", run_dir, "--json")
+    (row,) = json.loads(out)["configurations"]
+    last, config = read_lines(run_dir / "metrics.jsonl")[-1], RunDirectory(run_dir).read_config()
+    assert (code, err) == (0, "")
+    assert row["constraints"] == {
+        name: {
+            "mean_cost": {"value": last[f"eval_cost/{name}"], "low": None, "high": None},
+            "cost_limit": limit,
+        }
+        for name, limit in config.limits.items()
+    }
+    assert row["feasible"] == is_feasible(last, config.limits)
 
 
 def test_an_episode_within_the_limits_is_within_each_of_them():

@@ -63,8 +63,9 @@ def name_configurations(table: pd.DataFrame, columns: list[str]) -> tuple[pd.Dat
     """
     swept = [name for name in columns if table[name].nunique(dropna=False) > 1]
     one_seed = table.groupby(["env", "algorithm", "seed", *swept], dropna=False)
-    if (one_seed.cost_limit.nunique() > 1).any():
-        swept = [*swept, "cost_limit"]
+    for limit in ("cost_limit", "limits"):
+        if (one_seed[limit].nunique() > 1).any():
+            swept = [*swept, limit]
     names = table.algorithm.astype(object)
     for column in swept:
         texts = _texts(table[column])
@@ -78,10 +79,11 @@ def check_configurations(table: pd.DataFrame) -> None:
 
     Runs of one seed are not independent.
     """
-    limits = table.groupby(["configuration", "env"]).cost_limit.unique()
-    for (configuration, env), values in limits.items():
+    limits = table.limits.where(table.limits != "", table.cost_limit.map("{:g}".format))
+    kinds = limits.groupby([table.configuration, table.env]).unique()
+    for (configuration, env), values in kinds.items():
         if len(values) > 1:
-            found = " and ".join(f"{value:g}" for value in sorted(values))
+            found = " and ".join(sorted(values))
             raise ConfigError(
                 f"cost_limit: got {found} in runs of {configuration!r} on {env}, allowed is one "
                 "limit per configuration"

@@ -11,9 +11,9 @@ import numpy as np
 
 from algd_jax.runs.compare.pictures import (
     COLORS,
-    COST_LABEL,
     FRONT_LABEL,
     RETURN_LABEL,
+    cost_label,
 )
 from algd_jax.runs.compare.series import Line, front, learning_curve, limits_of
 from algd_jax.runs.compare.statistics import Estimate
@@ -85,7 +85,7 @@ def curves_figure(comparison: Comparison, env: str) -> go.Figure:
         figure.add_hline(limit, line_dash="dash", line_color="red", col=2)
     figure.update_xaxes(title="environment steps")
     figure.update_yaxes(title=RETURN_LABEL, col=1)
-    figure.update_yaxes(title=COST_LABEL, col=2, rangemode="tozero")
+    figure.update_yaxes(title=cost_label(comparison, env), col=2, rangemode="tozero")
     return _titled(figure, f"{env}: interquartile mean over runs, 95 % bootstrap bands")
 
 
@@ -115,7 +115,7 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
         )
     for limit in limits_of(comparison, [row.configuration for row in rows], env):
         figure.add_vline(limit, line_dash="dash", line_color="red")
-    figure.update_xaxes(title=f"mean {COST_LABEL}")
+    figure.update_xaxes(title=f"mean {cost_label(comparison, env)}")
     figure.update_yaxes(title=f"IQM {RETURN_LABEL}")
     return _titled(figure, f"{env}: return against cost, 95 % intervals, limit dashed")
 

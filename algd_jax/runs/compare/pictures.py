@@ -15,6 +15,7 @@ from algd_jax.runs.compare.series import (
     cost_profile,
     front,
     learning_curve,
+    limited_in,
     limits_of,
     return_column,
     return_profile,
@@ -41,6 +42,11 @@ FRONT_LABEL = "feasible Pareto front"
 SCORE_LABEL = "return from lowest (0) to highest (1) of its environment"
 
 
+def cost_label(comparison: Comparison, env: str) -> str:
+    """What the cost is of the runs in an environment."""
+    return EXCESS_LABEL if limited_in(comparison, env) else COST_LABEL
+
+
 def draw_curves(comparison: Comparison, title: str = "") -> bytes:
     """Return and cost over environment steps, a row of panels per environment."""
     from matplotlib.ticker import EngFormatter
@@ -57,8 +63,9 @@ def draw_curves(comparison: Comparison, title: str = "") -> bytes:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         _draw_limits(costs.axhline, limits_of(comparison, list(styles), env))
         returns.set_ylabel(RETURN_LABEL)
-        costs.set_ylabel(COST_LABEL)
-        costs.set_ylim(bottom=0)
+        costs.set_ylabel(cost_label(comparison, env))
+        if not limited_in(comparison, env):
+            costs.set_ylim(bottom=0)
     figure.suptitle(_plain(title))
     _add_legend(figure, comparison, ["interquartile mean over runs", *_band_note(figure)])
     return _png(figure)
@@ -76,7 +83,8 @@ def draw_trade_off(comparison: Comparison) -> bytes:
             axes.plot(*points.T, color="0.4", linewidth=1.2, zorder=1, label=FRONT_LABEL)
         for row in rows:
             _draw_point(axes, row, styles.get(row.configuration))
-        axes.set(title=_plain(env), xlabel=f"mean {COST_LABEL}", ylabel=f"IQM {RETURN_LABEL}")
+        label = f"mean {cost_label(comparison, env)}"
+        axes.set(title=_plain(env), xlabel=label, ylabel=f"IQM {RETURN_LABEL}")
     for axes in panels.flat[len(comparison.rows) :]:
         axes.remove()
     others = ["grey: the others"] if len(comparison.ranking) > len(styles) else []
@@ -106,9 +114,9 @@ def draw_profiles(comparison: Comparison) -> bytes:
         _draw_line(costs, cost_profile(comparison, name, within), style, len(styles))
     _draw_limits(costs.axvline, limits)
     return_label = RETURN_LABEL if scores == "return" else SCORE_LABEL
-    cost_label = COST_LABEL if paid == "cost" else EXCESS_LABEL
+    raw = paid == "cost" and not any(limited_in(comparison, env) for env in comparison.rows)
     returns.set(title="Return above τ", xlabel=f"τ: {return_label}")
-    costs.set(title="Cost up to τ", xlabel=f"τ: {cost_label}")
+    costs.set(title="Cost up to τ", xlabel=f"τ: {COST_LABEL if raw else EXCESS_LABEL}")
     for axes in (returns, costs):
         axes.set(ylabel="share of runs", ylim=(-0.02, 1.02))
     _add_legend(figure, comparison, ["last evaluation of each run", *_band_note(figure)])

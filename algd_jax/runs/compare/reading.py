@@ -16,7 +16,6 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.checking import (
     COLUMNS,
-    NUMBERS,
     TEXTS,
     check_columns,
     check_trials,
@@ -28,8 +27,9 @@ from algd_jax.runs.compare.configurations import (
     flat,
     name_configurations,
 )
+from algd_jax.runs.compare.limits import check_comparable, gather
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.logs import log_name, read_records
+from algd_jax.runs.logs import Record, is_feasible, log_name, read_records
 from algd_jax.runs.sweep.directory import FAILED, PRUNED, RUNNING, TrialDirectory
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Runs(NamedTuple):
 
     Attributes:
       epochs: a row per trial and epoch of the finished trials. Columns as in ``results.csv``, with
-        ``configuration``, the name of what the trials of different seeds have in common.
+        ``configuration``, the name of what the trials of different seeds have in common; for
+        several limited costs see ``limits.py``.
       swept: columns in which configurations of one algorithm differ.
       left_out: how many trials are not among them, by reason.
     """
@@ -84,6 +85,7 @@ def read_runs(folders: Sequence[Path]) -> Runs:
     table, hyperparameters = _with_settings(pd.concat(tables, ignore_index=True), settings)
     table, swept = name_configurations(table, hyperparameters)
     finished, left_out = _finished(table)
+    check_comparable(finished)
     check_configurations(finished)
     order = ["env", "configuration", "seed", "trial", "step"]
     return Runs(finished.sort_values(order, ignore_index=True), swept, left_out)
@@ -101,7 +103,11 @@ def _with_settings(
     Returns:
       The table, and the columns of hyperparameters.
     """
-    swept = set(table.columns) - set(COLUMNS)
+    swept = {
+        name
+        for name in set(table.columns) - {*COLUMNS, "limits"}
+        if not name.startswith(("cost/", "cost_limit/", "lam/"))
+    }
     names = sorted(swept | differing(list(settings.values())))
     for name in names:
         looked_up = table.trial.map({trial: values.get(name) for trial, values in settings.items()})
@@ -152,6 +158,7 @@ def _read_sweep(folder: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # A parser's error is a ValueError.
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
+    table = gather(table, path)
     check_columns(table, path)
     check_values(table, path)
     check_trials(table, path)
@@ -175,15 +182,20 @@ def _read_run(folder: Path, config: Config) -> pd.DataFrame:
     import pandas as pd
 
     directory = RunDirectory(folder)
-    limits = dict(zip(config.constraints, np.atleast_1d(config.hyper.cost_limit), strict=False))
-    if len(limits) != 1:
+    numbers = np.atleast_1d(config.hyper.cost_limit)
+    if not len(config.constraints) == len(numbers) >= 1:
         raise ConfigError(
-            f"{directory.config_file}: constraints: got {', '.join(limits) or 'none'}, allowed "
-            "here is one limited cost per run"
+            f"{directory.config_file}: cost_limit: got {len(numbers)} numbers for "
+            f"{len(config.constraints)} constraints, allowed is one for each"
         )
-    ((cost, limit),) = limits.items()
+    limits = dict(zip(config.constraints, map(float, numbers), strict=True))
     records = read_records(directory.metrics_file) or [{"step": 0}]
-    costs = [record.get(log_name("eval_cost", cost)) for record in records]
+    costs: dict[str, Any] = {}
+    for name, limit in limits.items():
+        end = f"/{name}" if len(limits) > 1 else ""
+        costs[f"cost{end}"] = [record.get(log_name("eval_cost", name)) for record in records]
+        costs[f"cost_limit{end}"] = limit
+        costs[f"lam{end}"] = [record.get(log_name("lam", name)) for record in records]
     table = pd.DataFrame(
         {
             "trial": str(folder),
@@ -192,18 +204,23 @@ def _read_run(folder: Path, config: Config) -> pd.DataFrame:
             "seed": config.seed,
             "step": [record["step"] for record in records],
             "return": [record.get("eval_return") for record in records],
-            "cost": costs,
-            "cost_limit": float(limit),
-            "lam": [record.get(log_name("lam", cost)) for record in records],
-            "feasible": [value is not None and value <= limit for value in costs],
+            **costs,
+            "feasible": [_within(record, limits) for record in records],
             "wall_time": [record.get("wall_time") for record in records],
             "status": TrialDirectory(folder).status,
         }
     )
-    table = table.astype(dict.fromkeys(NUMBERS, np.float64))
+    table = table.astype(dict.fromkeys(("return", *costs, "wall_time"), np.float64))
+    table = gather(table, directory.metrics_file)
     check_values(table, directory.metrics_file)
     check_trials(table, directory.metrics_file)
     return table
+
+
+def _within(record: Record, limits: dict[str, float]) -> bool:
+    """Whether an epoch was evaluated, and each cost within its limit."""
+    costs = {name: record.get(log_name("eval_cost", name)) for name in limits}
+    return None not in costs.values() and is_feasible(record, limits)
 
 
 def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from algd_jax.runs.compare import statistics
+from algd_jax.runs.compare.limits import limited_costs
 from algd_jax.runs.compare.summary import Comparison, Row
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def cost_column(comparison: Comparison) -> str:
     """The costs of ``last`` that may be put together: raw ones of one environment or limit only."""
     alike = len(comparison.rows) == 1 or comparison.last.cost_limit.nunique() == 1
     return "cost" if alike else "excess"
+
+
+def limited_in(comparison: Comparison, env: str) -> list[str]:
+    """Names of the limited costs in an environment if there are several, of which the worst counts:
+    its ``cost`` is then above its limit."""
+    return limited_costs(comparison.last[comparison.last.env == env])
 
 
 def limits_of(comparison: Comparison, configurations: Sequence[str], env: str) -> list[float]:

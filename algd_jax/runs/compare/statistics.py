@@ -110,7 +110,7 @@ def improvement(
     value = float(np.mean(values))
     if len(drawn) < len(values):
         return Estimate(value, None, None)
-    low, high = np.quantile(np.mean(drawn, axis=0), _TAILS)
+    low, high = np.quantile(np.mean(drawn, axis=0), _TAILS).clip(0, 1)  # Rounding goes beyond.
     return Estimate(value, float(low), float(high))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from algd_jax.runs.compare import statistics
+from algd_jax.runs.compare.limits import excesses, limited_costs
 from algd_jax.runs.compare.reading import Runs, last_epochs
 from algd_jax.runs.compare.statistics import Estimate, estimate
 
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 ALL = "all environments"
 """Heading of what is said of them together."""
+
+
+class Limited(NamedTuple):
+    """One of several limited costs of a configuration in one environment.
+
+    Attributes:
+      name: of the cost.
+      mean_cost: its mean [cost / episode].
+      cost_limit: allowed [cost / episode].
+    """
+
+    name: str
+    mean_cost: Estimate
+    cost_limit: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +48,15 @@ class Row:
       returns: interquartile mean of the return [reward / episode]; in all environments of the
         return on a scale from 0 (the environment's lowest here) to 1 (its highest).
       costs: interquartile mean of the cost [cost / episode]; in all environments of the cost above
-        its limit.
+        its limit; so too of several limited costs, of which it is the one whose mean is furthest
+        above.
       mean_cost: mean of the same, which is what has to be within the limit.
       cost_limit: allowed cost [cost / episode]; 0 for all environments.
       share_feasible: share of runs within their limits.
       violation: mean cost above its limit, of the worst environment.
       pareto: no feasible configuration here has a higher return at no higher mean cost, or the same
         return at a lower one; false if infeasible.
+      limited: each of several limited costs; none if there is one, or for all environments.
     """
 
     env: str | None
@@ -53,6 +70,7 @@ class Row:
     share_feasible: float
     violation: float
     pareto: bool = False
+    limited: tuple[Limited, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -171,6 +189,10 @@ _KEY = "configuration"
 def _row(part: pd.DataFrame, env: str | None, returns: str, costs: str) -> Row:
     """The numbers of one configuration from the last epochs of its runs."""
     strata, cost = part.env.to_numpy(), part[costs].to_numpy()
+    limited = _limited(part) if env is not None else ()
+    if limited:
+        above = excesses(part)
+        cost = above[above.mean().idxmax()].to_numpy()
     return Row(
         env=env,
         configuration=part[_KEY].iloc[0],
@@ -181,7 +203,21 @@ def _row(part: pd.DataFrame, env: str | None, returns: str, costs: str) -> Row:
         mean_cost=estimate(cost, strata, statistics.mean),
         cost_limit=float(part.cost_limit.iloc[0]) if env is not None else 0.0,
         share_feasible=float(part.feasible.mean()),
-        violation=float(part.groupby("env").excess.mean().max()),
+        violation=max(float(excesses(one).mean().max()) for _, one in part.groupby("env")),
+        limited=limited,
+    )
+
+
+def _limited(part: pd.DataFrame) -> tuple[Limited, ...]:
+    """Each of several limited costs of a configuration's runs in one environment."""
+    strata = part.env.to_numpy()
+    return tuple(
+        Limited(
+            name,
+            estimate(part[f"cost/{name}"].to_numpy(), strata, statistics.mean),
+            float(part[f"cost_limit/{name}"].iloc[0]),
+        )
+        for name in limited_costs(part)
     )
 
 
@@ -224,7 +260,7 @@ def _row_figures(row: Row, last: pd.DataFrame, swept: list[str]) -> dict[str, An
     """A row ready for JSON, with the settings that make the configuration."""
     example = last[last.configuration == row.configuration].iloc[0]
     settings = {name: _plain(example[name]) for name in swept}
-    return {
+    figures = {
         "env": row.env,
         "configuration": row.configuration,
         "algorithm": row.algorithm,
@@ -238,6 +274,12 @@ def _row_figures(row: Row, last: pd.DataFrame, swept: list[str]) -> dict[str, An
         "feasible": row.feasible,
         "pareto": row.pareto,
     }
+    if row.limited:
+        figures["constraints"] = {
+            one.name: {"mean_cost": one.mean_cost._asdict(), "cost_limit": one.cost_limit}
+            for one in row.limited
+        }
+    return figures
 
 
 def _plain(value: Any) -> Any:

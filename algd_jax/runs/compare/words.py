@@ -31,10 +31,17 @@ def cells(row: Row, is_best: bool) -> list[str]:
         str(sum(row.seeds)),
         interval_text(row.returns),
         interval_text(row.costs),
-        f"{row.mean_cost.value:.2f} / {row.cost_limit:g}",
+        _against_limits(row),
         f"{row.share_feasible:.0%}",
         _mark(row, is_best),
     ]
+
+
+def _against_limits(row: Row) -> str:
+    """Mean cost and limit; of several limited costs each."""
+    pairs = [(one.mean_cost, one.cost_limit) for one in row.limited]
+    pairs = pairs or [(row.mean_cost, row.cost_limit)]
+    return ", ".join(f"{mean.value:.2f} / {limit:g}" for mean, limit in pairs)
 
 
 def _mark(row: Row, is_best: bool) -> str:
@@ -71,6 +78,12 @@ def improvement_text(one: Improvement) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Verdicts, probabilities of improvement, and what to keep in mind, a line each."""
     lines = [verdict(name, rows) for name, rows in comparison.groups.items()]
+    for env, rows in comparison.rows.items():
+        if names := ", ".join(one.name for one in rows[0].limited):
+            lines.append(
+                f"{env}: limited costs {names}; the IQM cost is of the one furthest above its "
+                "limit, counted from it"
+            )
     lines += map(improvement_text, comparison.improvements)
     if comparison.runs.left_out:
         lines.append(f"left out: {describe_left_out(comparison.runs.left_out)}")

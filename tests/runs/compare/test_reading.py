@@ -179,17 +179,16 @@ def test_a_limited_part_of_the_cost_is_the_cost(tmp_path):
         tmp_path / "part", config, part, cost="eval_cost/cost_low", lam="lam/cost_low"
     )
     np.testing.assert_array_equal(read_runs([folder]).epochs.cost, part.cost)
-    hyper = Hyper(cost_limit=(1.0, 2.0))
-    both = dataclasses.replace(config, constraints=("cost_low", "cost_high"), hyper=hyper)
-    with pytest.raises(ConfigError, match="got cost_low, cost_high, allowed here is one"):
-        read_runs([write_run(tmp_path / "both", both, part)])
+    broken = dataclasses.replace(config, constraints=("cost_low", "cost_high"))
+    with pytest.raises(ConfigError, match="got 1 numbers for 2 constraints, allowed is one for"):
+        read_runs([write_run(tmp_path / "broken", broken, part)])
 
 
 BAD_TABLES = {
     "empty": (lambda table: table.head(0), "has no rows"),
-    "several costs": (
+    "half a cost": (
         lambda table: table.rename(columns={"cost_limit": "cost_limit/cost_low"}),
-        "has several limited costs, allowed here is one per run",
+        "missing column 'cost/cost_low'",
     ),
     "no return": (lambda table: table.drop(columns="return"), "missing column 'return'"),
     "text": (
