@@ -22,6 +22,7 @@ from algd_jax.runs.sweep.plan import Trial, make_trials
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES
 from algd_jax.runs.sweep.ray_executor import RayExecutor, check_address
 from algd_jax.runs.sweep.sweep import Outcome, sweep
+from algd_jax.runs.tracking.choice import Tracking
 
 _REPEATED = ("--env", "--algorithm", "--grid", "--sample")
 
@@ -55,6 +56,7 @@ class Arguments:
       gpus: accelerators that a program asks a cluster for.
       program: run only the program of this number.
       dry_run: show the plan and write nothing.
+      tracking: where else trials are logged.
       debug: show the traceback of an error.
     """
 
@@ -75,6 +77,7 @@ class Arguments:
     gpus: int = 0
     program: int | None = None
     dry_run: bool = False
+    tracking: Tracking = Tracking()
     debug: bool = False
 
 
@@ -108,6 +111,7 @@ def run(argv: Sequence[str]) -> int:
             tell=tell,
             command=["algd", "sweep", *argv],
             dry_run=arguments.dry_run,
+            tracking=arguments.tracking,
         )
     if arguments.dry_run or arguments.executor == "slurm-script":
         return 0

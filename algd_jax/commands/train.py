@@ -21,6 +21,7 @@ from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunResult, train
 from algd_jax.runs.tables import make_console, print_summary
+from algd_jax.runs.tracking.choice import Tracking
 from algd_jax.training import checkpoint
 
 
@@ -46,6 +47,7 @@ class Arguments:
       run_dir: folder of the run, new or empty; by default runs/ENV-ALGORITHM-PRESET-seedS-TIME.
       resume: continue the stopped run in this folder (takes --env-steps and no other setting).
       devices: devices of this machine that share environments and batches.
+      tracking: where else the run is logged.
       debug: show the traceback of an error.
     """
 
@@ -53,6 +55,7 @@ class Arguments:
     run_dir: Path | None = None
     resume: Path | None = None  # Only for the help: a resumed run takes ``ResumeArguments``.
     devices: int = 1
+    tracking: Tracking = Tracking()
     debug: bool = False
 
 
@@ -65,6 +68,7 @@ class ResumeArguments:
       env_steps: new total of environment steps, to go on beyond the configured end.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       devices: devices of this machine that share environments and batches; as many as one likes.
+      tracking: where else it is logged; where it was before, it goes on there.
       debug: show the traceback of an error.
     """
 
@@ -72,6 +76,7 @@ class ResumeArguments:
     env_steps: int | None = None
     env: str | None = None
     devices: int = 1
+    tracking: Tracking = Tracking()
     debug: bool = False
 
 
@@ -83,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
     defaults = Arguments(config=preset(start.preset, start.env, start.algorithm))
     arguments = parse(Arguments, argv, "algd train", defaults)
     run_dir = arguments.run_dir or default_run_dir(arguments.config)
-    return _train(arguments.config, run_dir, False, arguments.devices, argv)
+    return _train(arguments.config, run_dir, False, arguments, argv)
 
 
 def default_run_dir(config: Config) -> Path:
@@ -103,10 +108,16 @@ def _resume(argv: Sequence[str]) -> int:
         ) from error
     assert arguments.resume is not None
     config = resumed_config(arguments.resume, arguments.env_steps, arguments.env)
-    return _train(config, arguments.resume, True, arguments.devices, argv)
+    return _train(config, arguments.resume, True, arguments, argv)
 
 
-def _train(config: Config, run_dir: Path, resume: bool, devices: int, argv: Sequence[str]) -> int:
+def _train(
+    config: Config,
+    run_dir: Path,
+    resume: bool,
+    arguments: Arguments | ResumeArguments,
+    argv: Sequence[str],
+) -> int:
     display = make_display()
 
     def announce_stop() -> None:
@@ -119,17 +130,18 @@ def _train(config: Config, run_dir: Path, resume: bool, devices: int, argv: Sequ
             display=display,
             stop_requested=signals.requested,
             resume=resume,
-            devices=devices,
+            devices=arguments.devices,
             command=["algd", "train", *argv],
+            tracking=arguments.tracking,
         )
-    _report(result, config.env)
+    _report(result, config.env, arguments.tracking)
     if result.evaluation is None:  # Without a signal of its own, at a preemption notice.
         return exit_code(signals.received or signal.SIGTERM)
     return 0
 
 
 @ignore_lost_output()
-def _report(result: RunResult, env: str) -> None:
+def _report(result: RunResult, env: str, tracking: Tracking) -> None:
     """How the run ended and what can be done next."""
     console, run_dir = make_console(), shlex.quote(str(result.run_dir))
     confirmed = f" --env {shlex.quote(env)}" if is_code(env) else ""
@@ -141,6 +153,7 @@ def _report(result: RunResult, env: str) -> None:
         console.print(f"learning curves: {run_dir}/curves.png; next:", soft_wrap=True)
         more = f" --env-steps {2 * result.step}"
     # Unwrapped, to be copied.
-    console.print(f"  algd train --resume {run_dir}{more}{confirmed}", soft_wrap=True)
+    resumed = f"{run_dir}{more}{confirmed}{tracking.flag}"
+    console.print(f"  algd train --resume {resumed}", soft_wrap=True)
     if checkpoint.latest(RunDirectory(result.run_dir).last) is not None:
         console.print(f"  algd evaluate {run_dir}{confirmed}", soft_wrap=True)

@@ -29,6 +29,7 @@ from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import Summary, Which, choose_checkpoint, evaluate_run, load_agent
 from algd_jax.runs.logs import read_records
+from algd_jax.runs.tracking.choice import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,13 +145,20 @@ class Run:
         return RunDirectory(self.path)
 
 
-def train(config: Config, run_dir: str | Path, *, display: Display | None = None) -> Run:
+def train(
+    config: Config,
+    run_dir: str | Path,
+    *,
+    display: Display | None = None,
+    tracking: Tracking = Tracking(),
+) -> Run:
     """Train, evaluate and log one run; see ``algd_jax.runs.run.train``.
 
     Args:
       config: what to train, such as a preset.
       run_dir: its folder, new or empty.
       display: what the user sees (``algd_jax.runs.display.make_display``); nothing by default.
+      tracking: where else the run is logged, such as ``Tracking(("wandb",))``.
     """
-    result = host_loop.train(config, run_dir, display=display)
+    result = host_loop.train(config, run_dir, display=display, tracking=tracking)
     return Run(result.run_dir, config)

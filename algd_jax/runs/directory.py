@@ -82,6 +82,14 @@ class RunDirectory:
         """What was worth telling while the run went on, one line each."""
         return self.path / "run.log"
 
+    def tracker_file(self, service: str) -> Path:
+        """Which run of a service this one is logged to, and how far."""
+        return self.trackers / f"{service}.json"
+
+    @property
+    def trackers(self) -> Path:
+        return self.path / "trackers"
+
     def check_free(self) -> None:
         """Raise :class:`ConfigError` unless a new run may be written here."""
         with _refusals(self.path):
@@ -194,7 +202,8 @@ class RunDirectory:
     def _check_links(self) -> None:
         """Raise :class:`ConfigError` if a link leads out of the folder: a run writes here."""
         home = self.path.resolve()
-        deeper = map(self.path.glob, ("checkpoints/*", "checkpoints/*/*", "tensorboard/*"))
+        folders = ("checkpoints/*", "checkpoints/*/*", "tensorboard/*", "trackers/*")
+        deeper = map(self.path.glob, folders)
         for path in itertools.chain(self.path.iterdir(), *deeper):  # No folder before its own link.
             # Not Path.resolve, which fails where links go round in circles.
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
@@ -209,7 +218,14 @@ class RunDirectory:
             if path.exists() and not path.is_file():
                 raise ConfigError(f"run_dir: {path} is no file")
         checkpoints = self.path / "checkpoints"
-        for path in (self.tensorboard, checkpoints, self.state, self.last, self.best):
+        for path in (
+            self.tensorboard,
+            self.trackers,
+            checkpoints,
+            self.state,
+            self.last,
+            self.best,
+        ):
             if path.exists() and not path.is_dir():
                 raise ConfigError(f"run_dir: {path} is no folder")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import platform
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 import jax
 import psutil
 
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.memory import available_memory
 from algd_jax.runs.provenance import versions
 
@@ -22,7 +22,11 @@ _SMALLEST_MEMORY = 4 * 2**30
 
 _OPTIONAL = {
     "plotly": ("interactive pages", 'pip install "algd-jax[report]"'),
+    "imageio_ffmpeg": ("videos as MP4", 'pip install "algd-jax[video]"'),
+    "onnx": ("policies as ONNX", 'pip install "algd-jax[onnx]"'),
     "ray": ("sweeps over a cluster", 'pip install "algd-jax[ray]"'),
+    "wandb": ("runs logged to Weights & Biases", 'pip install "algd-jax[wandb]"'),
+    "mlflow": ("runs logged to MLflow", 'pip install "algd-jax[mlflow]"'),
 }
 
 
@@ -137,7 +141,7 @@ def cache(settings: Mapping[str, Any]) -> Finding:
 def extra(name: str) -> Finding:
     """An optional package; its absence is no fault."""
     purpose, command = _OPTIONAL[name]
-    if importlib.util.find_spec(name) is None:
+    if not is_installed(name):
         return Finding(name, f"not installed ({purpose}: {command})")
     return Finding(name, f"installed ({purpose})")
 

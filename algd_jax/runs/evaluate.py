@@ -17,6 +17,7 @@ from algd_jax.config import Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.logs import Record, by_cost, is_number
 from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import Trainer
@@ -116,6 +117,12 @@ class Summary(NamedTuple):
     def figures(self) -> dict[str, Any]:
         """What ``algd evaluate --json`` prints."""
         return {name: value for name, value in self.record().items() if name in FIGURES}
+
+    def numbers(self) -> Record:
+        """What a log of the run ends with."""
+        costs = {name: cost.cost_mean for name, cost in self.constraints.items()}
+        figures = self.figures() | by_cost("cost_mean", costs)
+        return {f"final_{k}": float(value) for k, value in figures.items() if is_number(value)}
 
 
 def make_evaluate(trainer: Trainer | Population) -> jax.stages.Wrapped:

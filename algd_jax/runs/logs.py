@@ -1,4 +1,4 @@
-"""Logs of a run: one JSON line and one set of TensorBoard scalars per epoch."""
+"""Logs of a run: what all of them are, and the two that every run has in its own folder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
@@ -50,41 +50,99 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
-class Logger:
-    """Appends epochs to ``metrics.jsonl`` and to TensorBoard.
+class Log(Protocol):
+    """Somewhere the epochs of a run go."""
 
-    TensorBoard's files are written here, not by tensorboardX's thread, which a full disk ends
-    without a word, and for which everybody then waits.
+    def open(self, records: Sequence[Record]) -> None:
+        """Begin, or go on: ``records`` are all epochs so far, later ones are to be made again."""
+
+    def record(self, record: Record) -> None:
+        """One more epoch."""
+
+    def close(self, final: Record | None) -> None:
+        """There will be no more.
+
+        Args:
+          final: numbers of the final evaluation; None if the run has not come to its end.
+        """
+
+
+class Logger:
+    """Keeps the epochs of a run, and hands them to its logs.
+
+    Attributes:
+      records: the epochs so far.
     """
 
-    def __init__(self, metrics_file: Path, tensorboard: Path, step: int = 0):
+    def __init__(
+        self, metrics_file: Path, tensorboard: Path, step: int = 0, others: Sequence[Log] = ()
+    ):
         """Args:
         metrics_file: created if needed.
         tensorboard: folder of event files.
         step: environment steps already made; see :meth:`rewind`.
+        others: further logs.
         """
-        self._metrics_file = metrics_file
         self.records = read_records(metrics_file)
-        tensorboard.mkdir(parents=True, exist_ok=True)
-        begin = time.time()
-        name = f"events.out.tfevents.{int(begin)}.{socket.gethostname()}.{os.getpid()}"
-        self._events_file = tensorboard / name
-        self._log_events([Event(wall_time=begin, file_version="brain.Event:2")])
+        self._logs = (MetricsFile(metrics_file), TensorBoard(tensorboard), *others)
         self.rewind(step)
 
     def rewind(self, step: int) -> None:
         """Forget the epochs after ``step``: they are to be made again."""
         self.records = [record for record in self.records if record["step"] <= step]
-        replace(self._metrics_file, b"".join(map(_line, self.records)))
-        start = SessionLog(status=SessionLog.START)
-        self._log_events([Event(wall_time=time.time(), step=step + 1, session_log=start)])
+        for log in self._logs:
+            log.open(self.records)
 
     def log(self, record: Record) -> None:
         """Append one epoch; it is on disk when this returns."""
-        append(self._metrics_file, _line(record))
+        for log in self._logs:
+            log.record(record)
         self.records.append(record)
+
+    def close(self, final: Record | None) -> None:
+        """End all logs; see :meth:`Log.close`."""
+        for log in self._logs:
+            log.close(final)
+
+
+class MetricsFile(Log):
+    """One JSON line per epoch."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def open(self, records: Sequence[Record]) -> None:
+        replace(self._path, b"".join(map(_line, records)))
+
+    def record(self, record: Record) -> None:
+        append(self._path, _line(record))
+
+    def close(self, final: Record | None) -> None:
+        """The final evaluation has a file of its own."""
+
+
+class TensorBoard(Log):
+    """One set of scalars per epoch.
+
+    The files are written here, not by tensorboardX's thread, which a full disk ends without a word,
+    and for which everybody then waits.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        begin = time.time()
+        name = f"events.out.tfevents.{int(begin)}.{socket.gethostname()}.{os.getpid()}"
+        self._path = folder / name
+        self._append([Event(wall_time=begin, file_version="brain.Event:2")])
+
+    def open(self, records: Sequence[Record]) -> None:
+        step = records[-1]["step"] if records else 0
+        start = SessionLog(status=SessionLog.START)  # Nothing older counts from this step on.
+        self._append([Event(wall_time=time.time(), step=step + 1, session_log=start)])
+
+    def record(self, record: Record) -> None:
         now, step = time.time(), record["step"]
-        self._log_events(
+        self._append(
             [
                 Event(wall_time=now, step=step, summary=scalar(name, value))
                 for name, value in record.items()
@@ -92,8 +150,11 @@ class Logger:
             ]
         )
 
-    def _log_events(self, events: list[Event]) -> None:
-        append(self._events_file, b"".join(map(_framed, events)))
+    def close(self, final: Record | None) -> None:
+        """Curves have no place for a single number."""
+
+    def _append(self, events: list[Event]) -> None:
+        append(self._path, b"".join(map(_framed, events)))
 
 
 def read_records(metrics_file: Path) -> list[Record]:

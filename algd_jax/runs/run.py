@@ -33,6 +33,7 @@ from algd_jax.runs.logs import Logger, Record, by_cost
 from algd_jax.runs.memory import available_memory, check_memory
 from algd_jax.runs.programs import Programs
 from algd_jax.runs.resuming import check_resumable, epochs_made, planned_steps
+from algd_jax.runs.tracking.choice import Tracking
 from algd_jax.training import checkpoint
 from algd_jax.training.checkpoint import CheckpointError
 from algd_jax.training.epoch import CHECKED, EpochMetrics, Trainer, TrainState
@@ -89,6 +90,7 @@ def train(
     resume: bool = False,
     devices: int = 1,
     command: Sequence[str] = (),
+    tracking: Tracking = Tracking(),
 ) -> RunResult:
     """Train, evaluate and log one run.
 
@@ -102,6 +104,7 @@ def train(
       devices: how many of the local ones share environments, replay and batches. It changes nothing
         but rounding, and may be another number when the run is resumed.
       command: the command line, for the record.
+      tracking: where else the run is logged.
 
     Raises:
       ConfigError: if the configuration or the folder cannot work; nothing has been written then.
@@ -119,9 +122,10 @@ def train(
     if first.platform != "cpu":
         required = required.on_each_of(devices)
     check_memory(required, available_memory(first), config)
+    tracking.check(directory)
     if not resume:
         directory.create(config, list(command))
-    run = _Run(trainer, hyper, directory, display or Display())
+    run = _Run(trainer, hyper, directory, display or Display(), tracking)
     run.display.start(_title(config, directory))
     try:
         # A run killed before its first checkpoint begins again.
@@ -130,10 +134,10 @@ def train(
         if resume:  # From here on, files of the stopped run are overwritten.
             with run.writing(directory.config_file):
                 directory.add_resumption(config, list(command))
+            run.tell_of_logs_left_out()
         return run.train(state, stop_requested)
     finally:
-        run.keeper.close()
-        run.display.stop()
+        run.ending.close()
 
 
 def _trainer(config: Config, devices: int) -> Trainer:
@@ -145,11 +149,22 @@ def _trainer(config: Config, devices: int) -> Trainer:
 class _Run:
     """The host side of one run."""
 
-    def __init__(self, trainer: Trainer, hyper: Hyper, directory: RunDirectory, display: Display):
+    def __init__(
+        self,
+        trainer: Trainer,
+        hyper: Hyper,
+        directory: RunDirectory,
+        display: Display,
+        tracking: Tracking,
+    ):
         self.trainer, self.hyper, self.directory, self.display = trainer, hyper, directory, display
-        self.config = trainer.config
+        self.config, self.tracking = trainer.config, tracking
+        self.evaluation: Summary | None = None
         self.start_time = time.perf_counter()
         self.keeper = Keeper(directory, self.config, self._tell)
+        self.ending = contextlib.ExitStack()
+        self.ending.callback(display.stop)
+        self.ending.callback(self.keeper.close)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
         self.set_back_to: list[int] = []
@@ -222,14 +237,21 @@ class _Run:
             self.keeper.keep_state(state, int(state.env_steps))
             self._wait_for_checkpoints()
         # The last file, so that a run that has it is complete.
-        evaluation = self._final_evaluation() if done >= self.config.epochs else None
-        return RunResult(self.directory.path, int(state.env_steps), evaluation)
+        if done >= self.config.epochs:
+            self.evaluation = self._final_evaluation()
+        return RunResult(self.directory.path, int(state.env_steps), self.evaluation)
 
     @contextlib.contextmanager
     def _logging(self, step: int) -> Iterator[None]:
         """Opens the logs of a run that has made ``step`` steps; afterwards draws its curves."""
         with self.writing(self.directory.metrics_file):
-            self.logger = Logger(self.directory.metrics_file, self.directory.tensorboard, step)
+            self.logger = Logger(
+                self.directory.metrics_file,
+                self.directory.tensorboard,
+                step,
+                self.tracking.logs(self.config, self.directory, self._tell),
+            )
+        self.ending.callback(self._close_logs)
         if self.logger.records:
             self.start_time -= self.logger.records[-1].get("wall_time") or 0.0
         try:
@@ -237,6 +259,16 @@ class _Run:
         finally:
             if self.logger.records:
                 self._draw_curves()
+
+    def tell_of_logs_left_out(self) -> None:
+        """A service where a resumed run was logged is written only if it is asked for again."""
+        for name in self.tracking.left_out(self.directory):
+            self._tell(f"this run was logged to {name} before; --log-to {name} goes on there")
+
+    def _close_logs(self) -> None:
+        if self.tracking.log_to:
+            self.display.phase("sending the last epochs")
+        self.logger.close(None if self.evaluation is None else self.evaluation.numbers())
 
     def _draw_curves(self) -> None:
         title = f"{self.config.algorithm} on {self.config.env}, seed {self.config.seed}"

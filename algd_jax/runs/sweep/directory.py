@@ -210,6 +210,11 @@ class TrialDirectory(RunDirectory):
     """The run directory of a trial. Its whole state is the program's, kept with that."""
 
     @property
+    def sweep(self) -> str:
+        """Name of the sweep's folder, in whose folder ``trials`` this one is."""
+        return self.path.resolve().parents[1].name
+
+    @property
     def failure_file(self) -> Path:
         """What went bad, and when; there if the trial failed."""
         return self.path / "failure.json"

@@ -13,6 +13,7 @@ from algd_jax.runs.files import replace
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.plan import Plan
 from algd_jax.runs.sweep.program import Report, run_program
+from algd_jax.runs.tracking.choice import Tracking
 
 
 class Job(NamedTuple):
@@ -24,6 +25,7 @@ class Job(NamedTuple):
       programs: numbers of those that are not complete.
       minutes: between two checkpoints of a program.
       command: the command line, for the record.
+      tracking: where else trials are logged.
     """
 
     directory: SweepDirectory
@@ -31,6 +33,7 @@ class Job(NamedTuple):
     programs: tuple[int, ...]
     minutes: float
     command: tuple[str, ...]
+    tracking: Tracking = Tracking()
 
 
 class Watcher(NamedTuple):
@@ -69,7 +72,13 @@ def run_locally(job: Job, watcher: Watcher) -> None:
         if watcher.stop_requested():
             return
         for report in run_program(
-            job.directory, job.plan, number, watcher.stop_requested, job.minutes, job.command
+            job.directory,
+            job.plan,
+            number,
+            watcher.stop_requested,
+            job.minutes,
+            job.command,
+            tracking=job.tracking,
         ):
             watcher.show(report)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import time
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from algd_jax.runs.keeping import POLICIES_KEPT, Best
 from algd_jax.runs.logs import Logger, Record, by_cost, is_feasible, log_name
 from algd_jax.runs.run import metrics_record, speeds
 from algd_jax.runs.sweep.directory import TrialDirectory
+from algd_jax.runs.tracking.choice import Tracking
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import EpochMetrics
 from algd_jax.training.evaluation import Episodes
@@ -35,15 +37,24 @@ class Member:
       failure: why the trial has failed, or None.
     """
 
-    def __init__(self, config: Config, directory: TrialDirectory, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        config: Config,
+        directory: TrialDirectory,
+        tell: Callable[[str], None],
+        tracking: Tracking = Tracking(),
+    ):
         """Args:
         config: of the trial.
         directory: its folder.
         tell: takes a line worth knowing.
+        tracking: where else it is logged.
         """
         self.best: Best | None = None
         self.failure: str | None = None
         self._config, self._directory, self._tell = config, directory, tell
+        self._tracking, self._final = tracking, typing.cast(Record | None, None)
+        self._ending = contextlib.ExitStack()
 
     @property
     def records(self) -> list[Record]:
@@ -57,7 +68,13 @@ class Member:
 
     def open(self, step: int) -> None:
         """Go on from environment step ``step``: what was noted of later ones is to be made anew."""
-        self._logger = Logger(self._directory.metrics_file, self._directory.tensorboard, step)
+        self._logger = Logger(
+            self._directory.metrics_file,
+            self._directory.tensorboard,
+            step,
+            self._tracking.logs(self._config, self._directory, self._tell, self._directory.sweep),
+        )
+        self._ending.callback(lambda: self._logger.close(self._final))
         self._start_time = time.perf_counter()
         if self.records:
             self._start_time -= self.records[-1]["wall_time"]
@@ -160,6 +177,11 @@ class Member:
         if self.failure is None:  # The last file, so that a trial that has it is complete.
             summary = summarize(config, outcome, step, which, config.seed)
             write_json(self._directory.evaluation_file, summary.record())
+            self._final = summary.numbers()
+
+    def close(self) -> None:
+        """End the trial's logs, if they are open."""
+        self._ending.close()
 
     def draw(self) -> None:
         """Draw the curves; a picture is no reason to fail."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from algd_jax.runs.sweep.member import Member
 from algd_jax.runs.sweep.packing import check_fits
 from algd_jax.runs.sweep.plan import Plan, configurations
 from algd_jax.runs.sweep.table import is_complete, write_tables
+from algd_jax.runs.tracking.choice import Tracking
 from algd_jax.training import checkpoint
 from algd_jax.training.checkpoint import CheckpointError, Restored, Writer, newest
 from algd_jax.training.epoch import CHECKED, TrainState
@@ -90,6 +92,7 @@ def run_program(
     minutes: float = CHECKPOINT_MINUTES,
     command: tuple[str, ...] = (),
     patience: float = 0.0,
+    tracking: Tracking = Tracking(),
 ) -> Iterator[Report]:
     """Begin or resume a program and run it to its end; a report for each epoch.
 
@@ -102,6 +105,7 @@ def run_program(
       minutes: between two checkpoints of the whole state; there is one at the end in any case.
       command: the command line, for the record.
       patience: how long to wait for another process that is still running the program [s].
+      tracking: where else trials are logged.
 
     Raises:
       ConfigError: if the program does not fit, or another process is running it.
@@ -111,7 +115,7 @@ def run_program(
         if is_complete(directory, plan, number):
             return
         check_fits(plan, number)
-        run = _ProgramRun(directory, plan, number, minutes)
+        run = _ProgramRun(directory, plan, number, minutes, tracking)
         try:
             yield from run.run(stop_requested, command)
             write_tables(directory, plan)
@@ -121,17 +125,28 @@ def run_program(
             raise RunError(str(error)) from error
         finally:
             run.writer.close()
+            _close(run.every)
 
 
 class _ProgramRun:
     """The host side of one program."""
 
-    def __init__(self, directory: SweepDirectory, plan: Plan, number: int, minutes: float):
+    def __init__(
+        self,
+        directory: SweepDirectory,
+        plan: Plan,
+        number: int,
+        minutes: float,
+        tracking: Tracking,
+    ):
         self.directory, self.plan, self.number, self.minutes = directory, plan, number, minutes
         self.notes: list[str] = []
+        self.told: set[str] = set()
         self.trials = plan.members(number)
         self.rungs = {rung.epoch: rung for rung in plan.rungs(number)}
-        self.every = [Member(one.config, directory.trial(one), self._tell) for one in self.trials]
+        self.every = [
+            Member(one.config, directory.trial(one), self._tell, tracking) for one in self.trials
+        ]
         # It has the first trial's seed and Hyper, but those are arguments here.
         self.config = self.trials[0].config
         self.trainer = build(self.config)
@@ -245,6 +260,7 @@ class _ProgramRun:
             f"after epoch {rung.epoch} {rung.kept} of {len(ranked)} points go on: "
             f"{len(self.members) - len(staying)} runs are pruned, {len(staying)} are trained"
         )
+        _close([one for i, one in enumerate(self.members) if i not in staying])
         carry = only(carry, np.array(staying))
         self._train_only([self.numbers[i] for i in staying])
         self._compile(self._keys(Stream.TRAINING), fresh=False)
@@ -322,8 +338,17 @@ class _ProgramRun:
         return tree if self.sharding is None else jax.device_put(tree, self.sharding)
 
     def _tell(self, line: str) -> None:
-        self.notes.append(line)
-        append_note(self.directory.log_file, line)
+        """Once: members tell alike what befalls all of them, such as a service out of reach."""
+        if line not in self.told:
+            self.told.add(line)
+            self.notes.append(line)
+            append_note(self.directory.log_file, line)
+
+
+def _close(members: Sequence[Member]) -> None:
+    """End their logs, side by side because each may have to wait for a service."""
+    with ThreadPoolExecutor(max(1, len(members))) as pool:
+        list(pool.map(Member.close, members))
 
 
 def _step(state: TrainState) -> int:

@@ -20,6 +20,7 @@ from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.executors import Job, Resources, Watcher
 from algd_jax.runs.sweep.plan import Plan
 from algd_jax.runs.sweep.program import Report, run_program
+from algd_jax.runs.tracking.choice import Tracking
 
 LOSSES = 3
 """Times that a program may be lost without an epoch in between before the sweep gives up."""
@@ -87,7 +88,7 @@ class _Tasks:
     def _start(self, number: int) -> Any:
         job = self.job
         directory = SweepDirectory(job.directory.path.resolve())  # Tasks start in other folders.
-        arguments = (directory, job.plan, number, job.minutes, job.command)
+        arguments = (directory, job.plan, number, job.minutes, job.command, job.tracking)
         return self.remote.options(num_returns="streaming").remote(*arguments)
 
     def _advance(self, stream: Any, number: int) -> Any:
@@ -117,14 +118,21 @@ class _Tasks:
 
 
 def _run(
-    directory: SweepDirectory, plan: Plan, number: int, minutes: float, command: tuple[str, ...]
+    directory: SweepDirectory,
+    plan: Plan,
+    number: int,
+    minutes: float,
+    command: tuple[str, ...],
+    tracking: Tracking,
 ) -> Iterator[Report]:
     """The task: a program, from its last checkpoint to its end."""
     from algd_jax.cli import prepare_jax
 
     prepare_jax()
     stop = directory.path / "stop"
-    yield from run_program(directory, plan, number, stop.exists, minutes, command, _PATIENCE)
+    yield from run_program(
+        directory, plan, number, stop.exists, minutes, command, _PATIENCE, tracking
+    )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from algd_jax.runs.sweep.packing import describe, pack
 from algd_jax.runs.sweep.plan import Plan, Trial
 from algd_jax.runs.sweep.program import CHECKPOINT_MINUTES, Report
 from algd_jax.runs.sweep.table import is_complete, write_tables
+from algd_jax.runs.tracking.choice import Tracking
 
 
 class Outcome(NamedTuple):
@@ -55,6 +56,7 @@ def sweep(
     tell: Callable[[str], None] = lambda line: None,
     command: Sequence[str] = (),
     dry_run: bool = False,
+    tracking: Tracking = Tracking(),
 ) -> Outcome:
     """Begin a sweep, or finish one that was stopped; what is done already is skipped.
 
@@ -71,6 +73,7 @@ def sweep(
       tell: takes a line for the user.
       command: the command line, for the record.
       dry_run: only tell the plan, and write nothing.
+      tracking: where else trials are logged.
 
     Raises:
       ConfigError: if the trials or the folder cannot work; nothing has been written then.
@@ -83,6 +86,7 @@ def sweep(
     plan = directory.read_plan() if resumed else pack(trials, members, search)
     directory.check_same(plan, trials, search)
     wanted = _wanted(plan, program)
+    tracking.check(*map(directory.trial, plan.trials))
     missing = tuple(k for k in wanted if not (resumed and is_complete(directory, plan, k)))
     tell(_title(plan, directory, len(wanted) - len(missing)))
     for line in describe(plan, members):
@@ -93,7 +97,7 @@ def sweep(
         elif missing:
             directory.add_resumption(command)
         progress = _Progress(plan, missing, tell)
-        job = Job(directory, plan, missing, minutes, tuple(command))
+        job = Job(directory, plan, missing, minutes, tuple(command), tracking)
         executor(job, Watcher(progress.show, tell, stop_requested))
         write_tables(directory, plan)
     statuses = [directory.trial(trial).status for trial in plan.trials]

@@ -1,0 +1,55 @@
+"""Which run of a service a run directory belongs to."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from algd_jax.errors import ConfigError
+from algd_jax.runs.files import replace
+
+_LARGEST = 2**10
+_IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Link:
+    """Kept in a file of the run directory, so that a resumed run goes on where it was logged.
+
+    Attributes:
+      identity: of the service's run; None before there is one.
+      step: of the newest epoch that was sent; -1 before there is one.
+    """
+
+    def __init__(self, path: Path):
+        """Read the file, if there is one.
+
+        Raises:
+          ConfigError: if it holds something else.
+        """
+        self.identity: str | None = None
+        self.step = -1
+        self._path = path
+        if path.exists():
+            self.identity, self.step = _read(path)
+
+    def save(self, identity: str, step: int) -> None:
+        """Remember both."""
+        self.identity, self.step = identity, step
+        self._path.parent.mkdir(exist_ok=True)
+        replace(self._path, json.dumps({"run": identity, "step": step}).encode() + b"\n")
+
+
+def _read(path: Path) -> tuple[str, int]:
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            raise ValueError
+        found = json.loads(path.read_text(encoding="utf-8"))
+        identity, step = found["run"], found["step"]
+        if not (_IDENTITY.fullmatch(identity) and type(step) is int):
+            raise ValueError
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: does not say which run to go on with; without this file a new one begins"
+        ) from error
+    return identity, step
