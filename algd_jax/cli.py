@@ -24,7 +24,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd train --resume RUN_DIR  continue a stopped run
   algd evaluate RUN_DIR        return and cost of a trained policy
   algd watch RUN_DIR           follow a run from another terminal
-  algd report RUN_DIR          one HTML page of everything worth seeing of a run
+  algd report DIR              one HTML page of everything worth seeing of a run or sweep
   algd render RUN_DIR          episodes of a trained policy as video, map or interactive page
   algd play ENV                episodes with random actions or a trained policy
   algd landscape RUN_DIR       both Lagrangians over the actions at a state, drawn and measured

@@ -13,19 +13,20 @@ from algd_jax.runs.tables import make_console
 
 @dataclasses.dataclass
 class Arguments:
-    """Write one HTML page of a run: curves, critics, denoising, evaluation, configuration.
+    """Write one HTML page of a run (curves, an episode, critics, denoising, evaluation,
+    configuration) or of a sweep (curves, return against cost, trials).
 
     Needs Plotly: the extra "report".
 
     Attributes:
-      run_dir: folder of the run.
-      out: new file; by default RUN_DIR/report.html.
-      episodes: played to see how true the critics are; 0 plays none, and is quick.
+      folder: of the run or the sweep.
+      out: new file; by default FOLDER/report.html.
+      episodes: played to see how true a run's critics are; 0 plays none, and is quick.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       debug: show the traceback of an error.
     """
 
-    run_dir: Path
+    folder: Path
     out: Path | None = None
     episodes: int = EPISODES
     env: str | None = None
@@ -35,6 +36,6 @@ class Arguments:
 def run(argv: Sequence[str]) -> int:
     """``algd report``."""
     arguments = parse(Arguments, argv, "algd report")
-    path = save_report(arguments.run_dir, arguments.out, arguments.episodes, arguments.env)
+    path = save_report(arguments.folder, arguments.out, arguments.episodes, arguments.env)
     make_console().print(str(path), soft_wrap=True)
     return 0

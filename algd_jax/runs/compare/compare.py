@@ -57,7 +57,7 @@ def _write(comparison: Comparison, out: Path, html: bool) -> dict[str, Path]:
         "profiles.png": draw_profiles(comparison),
     }
     if html:
-        from algd_jax.runs.compare.page import make_page
+        from algd_jax.runs.compare.page import make_comparison_page
 
-        contents["comparison.html"] = make_page(comparison)
+        contents["comparison.html"] = make_comparison_page(comparison)
     return fill(out, contents)

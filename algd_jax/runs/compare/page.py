@@ -1,10 +1,8 @@
-"""A comparison as one interactive page that needs nothing else: it opens without a network."""
+"""A comparison as an interactive page, or as parts of one."""
 
 from __future__ import annotations
 
-import html
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,60 +16,62 @@ from algd_jax.runs.compare.pictures import (
 from algd_jax.runs.compare.series import Line, front, learning_curve, limits_of
 from algd_jax.runs.compare.statistics import Estimate
 from algd_jax.runs.compare.summary import Comparison, Row
-from algd_jax.runs.compare.words import COLUMNS, cells, heading, notes
+from algd_jax.runs.compare.words import COLUMNS, cells, heading, remarks, verdict
+from algd_jax.runs.pages.charts import GREY, RED, charts_html, stack_when_narrow, styled
+from algd_jax.runs.pages.page import Section, Verdict, make_page, note, table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_STYLE = (
-    "body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.3em .8em;border-bottom:1px solid #ccc;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}"
-)
+# As on the pictures, but for black, which is not seen on a dark ground.
+_COLORS = tuple("#9a6b3f" if color == "#000000" else color for color in COLORS)
+_OTHERS = "#8c8c8c"
 
 
-def make_page(comparison: Comparison) -> bytes:
-    """The tables, the notes and the interactive pictures (about 5 MB, most of it Plotly)."""
-    tables = [_table(name, rows) for name, rows in comparison.groups.items()]
-    told = "".join(f"<p>{html.escape(note)}</p>" for note in notes(comparison))
-    parts = [*tables, told, *_figures(comparison)]
-    title = html.escape(f"Comparison on {', '.join(comparison.rows)}")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    ).encode()
+def make_comparison_page(comparison: Comparison) -> bytes:
+    """The whole page (about 5 MB, most of it Plotly)."""
+    title = f"Comparison on {', '.join(comparison.rows)}"
+    return make_page(title, comparison_sections(comparison), verdicts(comparison))
+
+
+def verdicts(comparison: Comparison) -> list[Verdict]:
+    """The best configuration of every table of the comparison."""
+    return [
+        Verdict(verdict(name, rows), rows[0].feasible) for name, rows in comparison.groups.items()
+    ]
+
+
+def comparison_sections(comparison: Comparison) -> list[Section]:
+    """The tables with what is to be kept in mind, and the charts of each environment."""
+    tables = "".join(_table(name, rows) for name, rows in comparison.groups.items())
+    notes = "".join(map(note, remarks(comparison)))
+    charts = [Section(env, _charts(comparison, env)) for env in comparison.rows]
+    return [Section("Configurations", tables + notes), *charts]
 
 
 def _table(name: str, rows: Sequence[Row]) -> str:
-    """Rows as an HTML table under a heading; every text escaped."""
-
-    def line(tag: str, texts: Iterable[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
-
-    body = "".join(line("td", cells(row, is_best=row is rows[0])) for row in rows)
-    return f"<h2>{html.escape(heading(name))}</h2><table>{line('th', COLUMNS)}{body}</table>"
+    lines = [cells(row, is_best=row is rows[0]) for row in rows]
+    return note(heading(name)) + table(COLUMNS, lines, is_sortable=True)
 
 
-def _figures(comparison: Comparison) -> list[str]:
-    """The pictures as HTML; the first brings Plotly along."""
-    figures = [
-        draw(comparison, env)
-        for env in comparison.rows
-        for draw in (curves_figure, trade_off_figure)
-    ]
-    return [
-        figure.to_html(full_html=False, include_plotlyjs=index == 0, div_id=f"figure{index}")
-        for index, figure in enumerate(figures)
-    ]
+def _charts(comparison: Comparison, env: str) -> str:
+    figures = {
+        "Return and cost while learning: interquartile mean over runs, 95 % bootstrap bands, "
+        "limit dashed": curves_figure(comparison, env),
+        "Return against cost: 95 % intervals, hollow above the limit, which is dashed": (
+            trade_off_figure(comparison, env)
+        ),
+    }
+    shown, total = len(COLORS), len(comparison.ranking)
+    some = note(f"Curves of the best {shown} of {total} configurations; the others on a click.")
+    return (some if total > shown else "") + charts_html(figures, is_wide=True)
 
 
 def curves_figure(comparison: Comparison, env: str) -> go.Figure:
     """Return and cost over environment steps; configurations beyond the best come on a click."""
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(1, 2, subplot_titles=("return", "cost"), horizontal_spacing=0.12)
+    figure = make_subplots(1, 2, horizontal_spacing=0.12)
     epochs = comparison.runs.epochs[comparison.runs.epochs.env == env]
     names = [row.configuration for row in comparison.rows[env]]
     looks = _looks(comparison)
@@ -82,11 +82,11 @@ def curves_figure(comparison: Comparison, env: str) -> go.Figure:
             for trace in _traces(line, looks[name], showlegend=column == 1):
                 figure.add_trace(trace, 1, column)
     for limit in limits_of(comparison, names, env):
-        figure.add_hline(limit, line_dash="dash", line_color="red", col=2)
+        figure.add_hline(limit, line_dash="dash", line_color=RED, col=2)
     figure.update_xaxes(title="environment steps")
     figure.update_yaxes(title=RETURN_LABEL, col=1)
     figure.update_yaxes(title=cost_label(comparison, env), col=2, rangemode="tozero")
-    return _titled(figure, f"{env}: interquartile mean over runs, 95 % bootstrap bands")
+    return stack_when_narrow(styled(figure, height=420), [240, 240])
 
 
 def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
@@ -96,7 +96,7 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
     rows, looks = comparison.rows[env], _looks(comparison)
     figure = go.Figure()
     edge = front(rows)
-    grey = {"mode": "lines", "line": {"color": "grey"}, "name": FRONT_LABEL}
+    grey = {"mode": "lines", "line": {"color": GREY}, "name": FRONT_LABEL}
     figure.add_trace(go.Scatter(x=edge[:, 0], y=edge[:, 1], hoverinfo="skip", **grey))
     for row in rows:
         look = looks[row.configuration]
@@ -114,19 +114,19 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
             )
         )
     for limit in limits_of(comparison, [row.configuration for row in rows], env):
-        figure.add_vline(limit, line_dash="dash", line_color="red")
+        figure.add_vline(limit, line_dash="dash", line_color=RED)
     figure.update_xaxes(title=f"mean {cost_label(comparison, env)}")
     figure.update_yaxes(title=f"IQM {RETURN_LABEL}")
-    return _titled(figure, f"{env}: return against cost, 95 % intervals, limit dashed")
+    return styled(figure, height=420)
 
 
 def _looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
     """Label and colour of each configuration; those beyond the best are grey and hidden."""
     return {
         name: {
-            "name": "<br>".join(map(html.escape, textwrap.wrap(name, 36))),
-            "color": COLORS[rank] if rank < len(COLORS) else "#999999",
-            "hidden": rank >= len(COLORS),
+            "name": name,
+            "color": _COLORS[rank] if rank < len(_COLORS) else _OTHERS,
+            "hidden": rank >= len(_COLORS),
         }
         for rank, name in enumerate(comparison.ranking)
     }
@@ -158,8 +158,3 @@ def _whiskers(estimate: Estimate) -> dict[str, Any] | None:
         return None
     above, below = estimate.high - estimate.value, estimate.value - estimate.low
     return {"array": [above], "arrayminus": [below], "thickness": 1}
-
-
-def _titled(figure: go.Figure, title: str) -> go.Figure:
-    figure.update_layout(title=html.escape(title), height=480, template="plotly_white", margin_t=70)
-    return figure

@@ -41,6 +41,10 @@ RESULTS = "results.csv"
 _LARGEST_TABLE = 2**30
 
 
+class NothingToCompare(ConfigError):
+    """Nothing is wrong with the folders, but no run in them is finished."""
+
+
 class Runs(NamedTuple):
     """What is compared.
 
@@ -141,29 +145,37 @@ def _is_sweep(folder: Path) -> bool:
 
 def _read_sweep(folder: Path) -> pd.DataFrame:
     """The table of a sweep, checked; its trials are named after the folder."""
-    import pandas as pd
-
     path = folder / RESULTS
-    if path.stat().st_size > _LARGEST_TABLE:
-        raise ConfigError(f"{path}: larger than {_LARGEST_TABLE} bytes")
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXTS, str),
-            keep_default_na=False,
-            na_values=["", "nan", "NaN"],
-            low_memory=False,
-            encoding="utf-8",
-        )
-    except (ValueError, OSError) as error:  # A parser's error is a ValueError.
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
+    table = read_table(path, dtype=dict.fromkeys(TEXTS, str), na_values=["", "nan", "NaN"])
     table = gather(table, path)
     check_columns(table, path)
     check_values(table, path)
     check_trials(table, path)
     table["trial"] = f"{folder}: " + table.trial
     return table
+
+
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """A CSV file as it is.
+
+    Args:
+      path: of the file.
+      options: further ones of ``pandas.read_csv``.
+
+    Raises:
+      ConfigError: if it is none.
+    """
+    import pandas as pd
+
+    if path.stat().st_size > _LARGEST_TABLE:
+        raise ConfigError(f"{path}: larger than {_LARGEST_TABLE} bytes")
+    try:
+        return pd.read_csv(
+            path, keep_default_na=False, low_memory=False, encoding="utf-8", **options
+        )
+    except (ValueError, OSError) as error:  # A parser's error is a ValueError.
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
 
 
 def _settings_of_trials(folder: Path, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -232,7 +244,9 @@ def _finished(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     left_out = {str(reason): int(count) for reason, count in reasons.value_counts().items()}
     finished = table[table.trial.isin(reasons.index[reasons.isna()])]
     if finished.empty:
-        raise ConfigError(f"folders: no finished run to compare ({describe_left_out(left_out)})")
+        raise NothingToCompare(
+            f"folders: no finished run to compare ({describe_left_out(left_out)})"
+        )
     return finished, left_out
 
 

@@ -77,7 +77,13 @@ def improvement_text(one: Improvement) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """Verdicts, probabilities of improvement, and what to keep in mind, a line each."""
-    lines = [verdict(name, rows) for name, rows in comparison.groups.items()]
+    verdicts = [verdict(name, rows) for name, rows in comparison.groups.items()]
+    return verdicts + remarks(comparison)
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What is limited, probabilities of improvement, and what to keep in mind, a line each."""
+    lines = []
     for env, rows in comparison.rows.items():
         if names := ", ".join(one.name for one in rows[0].limited):
             lines.append(

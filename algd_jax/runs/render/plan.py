@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mujoco
@@ -92,6 +93,13 @@ def has_plan(env: SafetyEnv, state: Any) -> bool:
     except NotImplementedError:
         return False
     return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, "top") >= 0
+
+
+def plans_of(env: SafetyEnv, episodes: Sequence[Episode]) -> list[Plan]:
+    """Of each episode (at least one); none if not all happens in the plane."""
+    if not has_plan(env, episodes[0].state(0)):
+        return []
+    return [plan_of(env, episode) for episode in episodes]
 
 
 def plan_of(env: SafetyEnv, episode: Episode) -> Plan:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 
-from algd_jax.envs import EnvSpec, SafetyEnv, make
-from algd_jax.envs.registry import is_code
+from algd_jax.envs import SafetyEnv, make
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
-from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, episode_keys, load_agent
-from algd_jax.runs.files import create
-from algd_jax.runs.memory import check_evaluation_memory
-from algd_jax.runs.render.episodes import Episode, play, random_policy
+from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, episode_keys
+from algd_jax.runs.new_file import check_new, write_new
+from algd_jax.runs.render.actors import Actor, guest_actor, random_actor, trained_actor
+from algd_jax.runs.render.episodes import Episode, play
 from algd_jax.runs.render.opengl import find_context
-from algd_jax.runs.render.plan import has_plan, plan_of
-from algd_jax.training.epoch import Trainer
-from algd_jax.training.rollout import KeyedPolicy
+from algd_jax.runs.render.plan import plans_of
 from algd_jax.types import TOTAL_COST
 
 MOST_EPISODES = 100
@@ -51,22 +47,6 @@ class Look:
     episodes: int = 1
     seed: int | None = None
     camera: Literal["side", "top"] = "side"
-
-
-class Actor(NamedTuple):
-    """Who acts.
-
-    Attributes:
-      name: in words.
-      policy: makes a policy of ``parameters``.
-      parameters: a pytree.
-      limits: of the costs, by name [cost / episode].
-    """
-
-    name: str
-    policy: Callable[[Any], KeyedPolicy]
-    parameters: Any
-    limits: dict[str, float]
 
 
 class Shown(NamedTuple):
@@ -139,7 +119,7 @@ def render_run(
     _check_file(out)
     trainer = build(config)
     draw = _drawing(out, trainer.env, look)
-    actor = _trained(trainer, directory, which)
+    actor = trained_actor(trainer, directory, which)
     seed = config.seed if look.seed is None else look.seed
     keys = episode_keys(config, seed, look.episodes)
     (display := display or Display()).start(f"episodes of {run_dir}")
@@ -177,7 +157,7 @@ def play_env(
     if which is not None and run_dir is None:
         raise ConfigError(f"checkpoint: got {which} without a run: add --policy RUN_DIR")
     env = make(name)
-    actor = _random(env.spec) if run_dir is None else _guest(env, name, run_dir, which)
+    actor = random_actor(env.spec) if run_dir is None else guest_actor(env, name, run_dir, which)
     draw = _drawing(out, env, look)
     seed = look.seed or 0
     reset_key, policy_key = jax.random.split(stream_key(seed, Stream.PLAY))
@@ -189,43 +169,6 @@ def play_env(
         display.phase("drawing")
     draw(episodes, actor)
     return Shown(name, actor, seed, episodes, out)
-
-
-def _random(spec: EnvSpec) -> Actor:
-    return Actor("random actions", lambda _: random_policy(spec), (), {TOTAL_COST: spec.cost_limit})
-
-
-def _trained(trainer: Trainer, directory: RunDirectory, which: Which) -> Actor:
-    """A run's deterministic policy."""
-    check_evaluation_memory(trainer)
-    agent, step = load_agent(trainer, directory, which)
-
-    def policy(parameters):
-        agent, hyper = parameters
-        return lambda obs, key: trainer.algorithm.act_deterministic(agent, obs, hyper)
-
-    name = f"{which} policy of {directory.path}, {step:,} steps"
-    parameters = (agent, trainer.config.hyper.as_arrays())
-    return Actor(name, policy, parameters, trainer.config.limits)
-
-
-def _guest(env: SafetyEnv, name: str, run_dir: Path, which: Which | None) -> Actor:
-    """A run's policy in an environment that it fits."""
-    directory = RunDirectory(run_dir)
-    trained_on = directory.look_up_config().env
-    config = directory.read_config(name if is_code(trained_on) else None)
-    which = choose_checkpoint(directory, which)
-    trainer = build(config)
-    wanted, found = _sizes(trainer.env.spec), _sizes(env.spec)
-    if wanted != found:
-        raise ConfigError(
-            f"policy: {run_dir} was trained on {config.env} with {wanted}, {name} has {found}"
-        )
-    return _trained(trainer, directory, which)
-
-
-def _sizes(spec: EnvSpec) -> str:
-    return f"{spec.observation_size} observations and {spec.action_size} actions"
 
 
 def _check(look: Look) -> None:
@@ -243,11 +186,7 @@ def _check_file(out: Path) -> None:
         raise ConfigError(
             f"out: got {str(out)!r}, allowed is a file that ends in .mp4, .gif, .html or .png"
         )
-    if out.exists():
-        raise ConfigError(f"out: {out} exists, allowed is a new file")
-    nearest = next(folder for folder in out.absolute().parents if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ConfigError(f"out: {nearest} is no folder that can be written to")
+    check_new(out)
     module, project, extra = _NEEDED.get(out.suffix, ("PIL", "", ""))
     if importlib.util.find_spec(module) is None:
         raise ConfigError(
@@ -281,11 +220,7 @@ def _drawing(
             content = make_video(env, episodes, out.suffix, look.camera, limit, make_context)
         else:
             content = _still(env, episodes, out.suffix, limit, actor.name)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            create(out, content)
-        except OSError as error:
-            raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
+        write_new(out, content)
 
     return draw
 
@@ -300,10 +235,9 @@ def _still(
     if len(episodes) > MOST_DRAWN:
         title += f" (the first {MOST_DRAWN} of {len(episodes)} episodes)"
     drawn, period = episodes[:MOST_DRAWN], env.dt
-    flat = has_plan(env, drawn[0].state(0))
-    plans = [plan_of(env, episode) for episode in drawn] if flat else []
+    plans = plans_of(env, drawn)
     if suffix == ".html":
-        return page.make_page(drawn, plans, limit, period, title)
-    if flat:
+        return page.episodes_page(drawn, plans, limit, period, title)
+    if plans:
         return picture.draw_maps(drawn, plans, limit, title)
     return picture.draw_series(drawn, limit, period, title)

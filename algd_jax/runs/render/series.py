@@ -47,14 +47,18 @@ def is_over(episode: Episode, limit: float | None) -> bool:
     return limit is not None and bool(episode.costs_so_far()[-1] > limit)
 
 
-def parts_of(episode: Episode, step: int) -> str:
-    """Which parts of the cost the step before moment ``step`` had, in words."""
-    if step == 0 or not episode.costly[step - 1]:
+def parts_of(episode: Episode, step: int, since: int | None = None) -> str:
+    """Which cost the steps after moment ``since`` up to ``step`` had, and of which parts, in words.
+
+    By default that is the one step before moment ``step``.
+    """
+    steps = slice(max(0, step - 1) if since is None else since, step)
+    if not episode.costly[steps].any():
         return "no cost"
     parts = [
         name.removeprefix("cost_")
         for name, values in episode.metrics.items()
-        if name.startswith("cost_") and values[step - 1] > 0
+        if name.startswith("cost_") and np.any(values[steps] > 0)
     ]
-    cost = f"cost {episode.metrics[TOTAL_COST][step - 1]:.4g}"
+    cost = f"cost {episode.metrics[TOTAL_COST][steps].sum():.4g}"
     return f"{cost}: {', '.join(parts)}" if parts else cost

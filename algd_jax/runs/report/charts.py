@@ -9,15 +9,23 @@ import jax
 import numpy as np
 
 from algd_jax.runs.logs import Record, log_name
+from algd_jax.runs.pages.charts import (
+    BLUE,
+    COLORS,
+    GREY,
+    ORANGE,
+    RED,
+    Moment,
+    add_moments,
+    stack_when_narrow,
+    styled,
+)
 from algd_jax.runs.report.evidence import Calibration, Denoising
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_BLUE, _ORANGE, _GREEN, _PURPLE = "#2a7fbf", "#d9761c", "#2f9e57", "#8a5fbf"
-_RED, _GREY = "#d0342c", "rgba(128,128,128,0.35)"
 _TRAINING = "training, mean of the epoch's episodes"
-_COLORS = (_BLUE, _ORANGE, _GREEN, _PURPLE)
 
 
 def learning(records: Sequence[Record], limits: Mapping[str, float]) -> dict[str, go.Figure]:
@@ -38,7 +46,7 @@ def learning(records: Sequence[Record], limits: Mapping[str, float]) -> dict[str
             records,
             {
                 "evaluation": "eval_return",
-                "training, mean of the epoch's episodes": "episode_return",
+                _TRAINING: "episode_return",
             },
         ),
         "Cost per episode, limit dashed": lines(records, costs, limits.values()),
@@ -72,7 +80,7 @@ def lines(
 
     steps = [record["step"] for record in records]
     figure = go.Figure()
-    for (label, name), color in zip(series.items(), _COLORS * len(series), strict=False):
+    for (label, name), color in zip(series.items(), COLORS * len(series), strict=False):
         values = [record.get(name) for record in records]
         figure.add_trace(
             go.Scatter(
@@ -86,9 +94,9 @@ def lines(
             )
         )
     for bound in bounds:
-        figure.add_hline(bound, line_dash="dash", line_color=_RED)
+        figure.add_hline(bound, line_dash="dash", line_color=RED)
     figure.update_xaxes(title="environment steps")
-    figure.update_yaxes(type="log" if log else "linear")
+    figure.update_yaxes(**({"type": "log", "dtick": "D2"} if log else {}))  # Ticks at 1, 2, 5.
     return styled(figure)
 
 
@@ -98,8 +106,8 @@ def calibration(found: Calibration) -> go.Figure:
 
     figure = make_subplots(1, 2, horizontal_spacing=0.14)
     pairs = (
-        (found.reward_value, found.realised_return, "return", _BLUE),
-        (found.risk, found.realised_cost, "cost", _ORANGE),
+        (found.reward_value, found.realised_return, "return", BLUE),
+        (found.risk, found.realised_cost, "cost", ORANGE),
     )
     for column, (value, realised, name, color) in enumerate(pairs, start=1):
         ends = [float(min(value.min(), realised.min())), float(max(value.max(), realised.max()))]
@@ -107,7 +115,7 @@ def calibration(found: Calibration) -> go.Figure:
             x=ends,
             y=ends,
             mode="lines",
-            line={"color": _GREY},
+            line={"color": GREY},
             showlegend=False,
             hoverinfo="skip",
             row=1,
@@ -124,7 +132,7 @@ def calibration(found: Calibration) -> go.Figure:
         )
         figure.update_xaxes(title=f"realised discounted {name}", col=column)
         figure.update_yaxes(title="the critics'", col=column)
-    return styled(figure)
+    return stack_when_narrow(styled(figure), [260, 260])
 
 
 def calibration_words(found: Calibration) -> str:
@@ -146,8 +154,8 @@ def denoising(found: Denoising) -> go.Figure:
     """Samples step by step, from noise to actions, over the energy's contours."""
     import plotly.graph_objects as go
 
-    frames = [_samples(points) for points in found.actions]
-    last = len(frames) - 1
+    samples = [[_samples(points)] for points in found.actions]
+    last = len(samples) - 1
     u, v = found.axes
     figure = go.Figure(
         data=[
@@ -159,6 +167,7 @@ def denoising(found: Denoising) -> go.Figure:
                 ncontours=24,
                 colorbar={"title": "energy"},
                 name="energy",
+                showlegend=False,
             ),
             go.Contour(
                 x=u,
@@ -167,32 +176,18 @@ def denoising(found: Denoising) -> go.Figure:
                 showscale=False,
                 name="budget",
                 contours={"type": "constraint", "operation": "=", "value": 0},
-                line={"color": _RED, "dash": "dash", "width": 2},
+                line={"color": RED, "dash": "dash", "width": 2},
                 hoverinfo="skip",
+                showlegend=False,
             ),
-            frames[last],
-        ],
-        frames=[
-            go.Frame(data=[frame], name=str(number), traces=[2])
-            for number, frame in enumerate(frames)
-        ],
-    )
-    labels = ["noise", *(f"k = {last - number}" for number in range(1, last + 1))]
-    buttons = [
-        {
-            "label": label,
-            "method": "animate",
-            "args": [[str(number)], {"mode": "immediate", "frame": {"duration": 0}}],
-        }
-        for number, label in enumerate(labels)
-    ]
-    figure.update_layout(
-        sliders=[{"steps": buttons, "active": last, "currentvalue": {"prefix": "after "}}],
-        showlegend=False,
+            *samples[last],
+        ]
     )
     figure.update_xaxes(title="action[0]")
     figure.update_yaxes(title="action[1]")
-    return styled(figure, height=520)
+    steps = ["noise", *(f"after k = {last - number}" for number in range(1, last + 1))]
+    moments = [Moment(step) for step in steps]
+    return add_moments(styled(figure, height=520), moments, samples, [2], start=last)
 
 
 def _samples(points: np.ndarray) -> go.Scatter:
@@ -203,19 +198,6 @@ def _samples(points: np.ndarray) -> go.Scatter:
         y=points[:, 1],
         mode="markers",
         name="samples",
+        showlegend=False,
         marker={"color": "white", "size": 7, "line": {"color": "black", "width": 1}},
     )
-
-
-def styled(figure: go.Figure, height: int = 340) -> go.Figure:
-    """Sized for a column, on a transparent ground: the page colours it, light or dark."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 60, "r": 20, "t": 20, "b": 50},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    )
-    figure.update_xaxes(gridcolor=_GREY, zerolinecolor=_GREY)
-    figure.update_yaxes(gridcolor=_GREY, zerolinecolor=_GREY)
-    return figure

@@ -116,7 +116,7 @@ class SweepDirectory:
         Raises:
           ConfigError: if ``sweep.json`` does not hold one of this format.
         """
-        record = self._read_record()
+        record = self.read_record()
         trials = tuple(
             Trial(
                 str(one["name"]),
@@ -130,7 +130,7 @@ class SweepDirectory:
 
     def add_resumption(self, command: Sequence[str]) -> None:
         """Note in ``sweep.json`` that the sweep goes on."""
-        record = self._read_record()
+        record = self.read_record()
         record["resumed"].append(provenance(list(command)))
         write_json(self.sweep_file, record)
 
@@ -180,7 +180,8 @@ class SweepDirectory:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _read_record(self) -> dict[str, Any]:
+    def read_record(self) -> dict[str, Any]:
+        """What ``sweep.json`` holds; of the trials' configurations only that they are objects."""
         try:
             if self.sweep_file.stat().st_size > _LARGEST_PLAN:
                 raise ValueError("larger than any plan")

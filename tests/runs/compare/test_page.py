@@ -23,17 +23,11 @@ def test_configurations_beyond_the_best_come_on_a_click(comparison):
     assert len(figure.data) == 8 * 2 * 2  # Return and cost, each with its band.
 
 
-def test_names_are_text(comparison):
-    for figure in (curves_figure(comparison, "EnvA"), trade_off_figure(comparison, "EnvA")):
-        assert not any("<b>" in trace.name for trace in figure.data)
-        assert any("&lt;b&gt;" in trace.name for trace in figure.data)
-
-
 def test_infeasible_points_are_hollow(comparison):
-    front, *points = trade_off_figure(comparison, "EnvA").data
+    edge, *points = trade_off_figure(comparison, "EnvA").data
     rows = comparison.rows["EnvA"]
     assert [point.marker.symbol == "circle" for point in points] == [row.feasible for row in rows]
     assert [(point.x[0], point.y[0]) for point in points] == [
         (row.mean_cost.value, row.returns.value) for row in rows
     ]
-    assert len(front.x) == sum(row.pareto for row in rows)
+    assert len(edge.x) == sum(row.pareto for row in rows)

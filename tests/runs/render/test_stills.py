@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from algd_jax.runs.render import page, page_map, picture
+from algd_jax.runs.render import page, picture
 from algd_jax.runs.render.plan import plan_of
 from algd_jax.runs.render.series import heading, is_over, parts_of, progress_of
 from tests.runs.render.scene import COSTLY, SceneProbe, known_episode
@@ -83,18 +83,38 @@ def test_the_slider_moves_what_moves(plan):
     goal, vase, robot, gained, paid = figure.frames[4].data
     assert names == ["goal", "vases", "robot", None, None]
     np.testing.assert_allclose([robot.x[0], robot.y[0]], [2.0, 0.0])
-    assert robot.marker.color == page_map.COST_COLOR  # Step 4 costs.
-    assert figure.frames[5].data[2].marker.color != page_map.COST_COLOR
+    assert robot.marker.color == page.RED  # Step 4 costs.
+    assert figure.frames[5].data[2].marker.color != page.RED
     np.testing.assert_allclose([gained.x[0], gained.y[0], paid.y[0]], [0.4, 4.0, 2.0])
     np.testing.assert_allclose(np.mean(goal.x[:-1]), 1.0, atol=1e-6)
     np.testing.assert_allclose(np.min(vase.y), 0.2, atol=1e-6)
-    assert len(figure.layout.sliders[0].steps) == 7
+    told = figure.layout.meta["moments"]
+    assert told[2] == {"text": "step 2: return 2.00, cost 0 so far", "costs": False}
+    assert told[4] == {
+        "text": "step 4: return 4.00, cost 2 so far; now cost 1: hazards",
+        "costs": True,
+    }
 
 
-def test_a_long_episode_has_a_bounded_slider_that_reaches_its_end(plan, monkeypatch):
-    monkeypatch.setattr(page_map, "_MOST_MOMENTS", 3)
+def test_a_long_episode_has_a_bounded_slider_that_tells_every_cost(plan, monkeypatch):
+    monkeypatch.setattr(page, "_MOST_MOMENTS", 3)
     figure = page.episode_figure(known_episode(), plan, 1.0, 0.1)
-    assert [frame.name for frame in figure.frames] == ["0", "3", "6"]
+    moments = figure.layout.meta["moments"]
+    assert [moment["text"].split(":")[0] for moment in moments] == ["step 0", "step 3", "step 6"]
+    assert [moment["costs"] for moment in moments] == [False, True, True]
+    assert moments[2]["text"].endswith("now cost 1: hazards")  # Of step 4, between the two.
+    assert figure.frames[2].data[2].marker.color == page.RED
+
+
+def test_panels_stand_below_each_other_on_a_narrow_screen(plan):
+    figure = page.episode_figure(known_episode(), plan, 1.0, 0.1)
+    narrow, wide = (figure.layout.meta[name] for name in ("narrow", "wide"))
+    assert narrow.keys() == wide.keys()
+    assert all(narrow[f"{axis}.domain"] == [0, 1] for axis in ("xaxis", "xaxis2", "xaxis3"))
+    bounds = [narrow[f"{axis}.domain"] for axis in ("yaxis", "yaxis2", "yaxis3")]
+    assert bounds[0][1] == 1
+    assert bounds[0][0] > bounds[1][1] > bounds[1][0] > bounds[2][1] > bounds[2][0] == 0
+    assert wide["xaxis.domain"][1] < wide["xaxis2.domain"][0]
 
 
 def test_hovering_tells_every_step(plan):
@@ -107,8 +127,10 @@ def test_hovering_tells_every_step(plan):
 
 
 def test_a_page_stands_alone_and_no_text_is_markup(plan):
-    episodes = [known_episode(1), known_episode(2)]
-    text = page.make_page(episodes, [plan, plan], 1.0, 0.1, HOSTILE).decode()
+    shapes = [[shape._replace(kind=HOSTILE) for shape in shapes] for shapes in plan.shapes]
+    episode = known_episode(1, **{f"cost_{HOSTILE}": np.ones(6, np.float32)})
+    episodes, plans = [episode, known_episode(2)], [plan._replace(shapes=shapes), plan]
+    text = page.episodes_page(episodes, plans, 1.0, 0.1, HOSTILE).decode()
     assert "<script>alert" not in text
     assert "&lt;/title&gt;" in text
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", text)
@@ -116,11 +138,15 @@ def test_a_page_stands_alone_and_no_text_is_markup(plan):
     assert text.count("<h2>") == 2
 
 
-def test_a_page_without_maps_has_curves_alone():
+def test_a_page_without_maps_has_curves_on_which_time_passes():
     figure = page.episode_figure(known_episode(), None, None, 0.1)
-    assert [trace.name for trace in figure.data] == [
+    assert [trace.name for trace in figure.data if trace.name] == [
         "reward of the step",
         "return so far",
         "cost so far",
+        "step with cost",
     ]
-    assert not figure.frames
+    dots = next(trace for trace in figure.data if trace.name == "step with cost")
+    np.testing.assert_allclose(dots.x, [0.1 * step for step in COSTLY])
+    assert [point.x[0] for point in figure.frames[4].data] == [0.4] * 3
+    assert figure.layout.meta["moments"][4]["costs"]
