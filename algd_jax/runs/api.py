@@ -150,6 +150,7 @@ def train(
     run_dir: str | Path,
     *,
     display: Display | None = None,
+    devices: int = 1,
     tracking: Tracking = Tracking(),
 ) -> Run:
     """Train, evaluate and log one run; see ``algd_jax.runs.run.train``.
@@ -158,7 +159,8 @@ def train(
       config: what to train, such as a preset.
       run_dir: its folder, new or empty.
       display: what the user sees (``algd_jax.runs.display.make_display``); nothing by default.
+      devices: how many of the local ones share environments and batches.
       tracking: where else the run is logged, such as ``Tracking(("wandb",))``.
     """
-    result = host_loop.train(config, run_dir, display=display, tracking=tracking)
+    result = host_loop.train(config, run_dir, display=display, devices=devices, tracking=tracking)
     return Run(result.run_dir, config)

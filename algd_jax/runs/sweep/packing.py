@@ -168,6 +168,8 @@ def _check_rungs(plan: Plan) -> None:
                 f"--search: program {number} ({len(program)} runs of {what}) has {count} of the "
                 f"points of --grid and --sample, allowed are at least {reduction} (--reduction)"
             )
+        if epochs < 2:
+            raise ConfigError(f"--search: runs of {what} have 1 epoch, allowed are at least 2")
         if (first := first_rung(plan.search, count, epochs)) >= epochs:
             raise ConfigError(
                 f"--first-rung: got {first}, allowed is an integer below the {epochs} epochs of "

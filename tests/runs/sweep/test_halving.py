@@ -19,7 +19,7 @@ from algd_jax.runs.compare.compare import compare_folders
 from algd_jax.runs.compare.words import notes
 from algd_jax.runs.evaluate import evaluate_run
 from algd_jax.runs.sweep import make_trials, packing, program, sweep
-from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.directory import SweepDirectory, TrialDirectory
 from algd_jax.runs.sweep.halving import Halving, Rung, ranking, rungs
 from algd_jax.runs.sweep.member import Member
 from algd_jax.runs.sweep.program import Report
@@ -117,6 +117,17 @@ def test_seeds_are_ranked_together():
     returns = np.array([9.0, 1.0, 6.0, 6.0, 99.0, np.nan, 7.0, 7.0])
     excesses = np.array([[-1.0], [-1.0], [3.0], [-4.0], [-1.0], [np.nan], [0.5], [0.5]])
     assert ranking([[0, 1], [2, 3], [4, 5], [6, 7]], returns, excesses) == [1, 0, 3, 2]
+
+
+def test_a_trial_stands_by_each_limited_cost(tmp_path, monkeypatch):
+    names, hyper = ("cost_low", "cost_high"), CONFIG.hyper.replace(cost_limit=(5.0, 2.0))
+    config = dataclasses.replace(CONFIG, constraints=names, hyper=hyper)
+    record = {"eval_return": 7.0, "eval_cost/cost_low": 4.0, "eval_cost/cost_high": 2.5}
+    monkeypatch.setattr(Member, "records", [{"eval_return": 1.0}, record])
+    one = Member(config, TrialDirectory(tmp_path), print)
+    assert one.standing() == (7.0, [-1.0, 0.5])
+    one.fail("NaN", 100)
+    assert np.isnan([one.standing()[0], *one.standing()[1]]).all()
 
 
 def test_what_does_not_go_on_is_deleted():
@@ -361,6 +372,8 @@ SEARCHING = "--search=successive-halving"
         ([SEARCHING, GRID, "--first-rung=0"], "--first-rung: got 0, allowed is an integer >= 1"),
         ([SEARCHING, GRID, "--first-rung=4"],
          "--first-rung: got 4, allowed is an integer below the 4 epochs of algd on ActionProbe"),
+        ([SEARCHING, GRID, "--env-steps=96"],
+         "--search: runs of algd on ActionProbe have 1 epoch, allowed are at least 2"),
         ([SEARCHING, GRID, "--reduction=4", "--seeds=2"],
          "--search: program 0 (6 runs of algd on ActionProbe) has 3 of the points of --grid and "
          "--sample, allowed are at least 4 (--reduction)"),
