@@ -305,6 +305,8 @@ ARGUMENTS = [
     ("export", "run_dir is missing"),
     ("report", "folder is missing"),
     ("report none", "folder: none is no run directory (it has no config.json) and no sweep directory (it has no results.csv)"),
+    ("export --pretrained", "--pretrained: value is missing, allowed is the name of a task"),
+    ("evaluate --pretrained PointButton1 run", "unexpected argument 'run'"),
     ("report run --episodes many", "--episodes: got 'many', allowed is an integer"),
     ("watch", "run_dir is missing"),
     ("watch none", "run_dir: none is no run directory (it has no config.json)"),
@@ -434,7 +436,8 @@ FOLDERS = [
     # Checkpoints that are not there.
     (missing("checkpoints"), "train --resume run --env-steps 999", "resume: run has no checkpoint of a whole state to continue from"),
     (missing("checkpoints/state"), "train --resume run --env-steps 999", "resume: run has no checkpoint of a whole state to continue from"),
-    (missing("checkpoints/last"), "evaluate run", "run_dir: run has no checkpoint"),
+    (missing("checkpoints"), "evaluate run", "run_dir: run has no checkpoint"),
+    (missing("checkpoints/last"), "evaluate run --checkpoint last", "checkpoint: got last, but run has only its best; allowed is best"),
     (missing("checkpoints/best"), "evaluate run --checkpoint best", "checkpoint: got best, but no policy of run was feasible; allowed is last"),
     (missing("checkpoints"), "landscape run", "run_dir: run has no checkpoint"),
     # States to look at.

@@ -9,6 +9,7 @@ from pathlib import Path
 from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
 from algd_jax.runs.evaluate import Which, evaluate_run
+from algd_jax.runs.pretrained import place_pretrained
 from algd_jax.runs.tables import print_summary
 
 
@@ -23,6 +24,7 @@ class Arguments:
       checkpoint: the policy to take instead: best (feasible) or last.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print one JSON object and nothing else.
+      pretrained: a task whose policy comes with the package, instead of a run directory.
       debug: show the traceback of an error.
     """
 
@@ -32,12 +34,13 @@ class Arguments:
     checkpoint: Which | None = None
     env: str | None = None
     json: bool = False
+    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
     debug: bool = False
 
 
 def run(argv: Sequence[str]) -> int:
     """``algd evaluate``."""
-    arguments = parse(Arguments, argv, "algd evaluate")
+    arguments = parse(Arguments, place_pretrained(argv), "algd evaluate")
     summary = evaluate_run(
         arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed, arguments.env
     )

@@ -10,6 +10,7 @@ from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
 from algd_jax.runs.evaluate import Which
 from algd_jax.runs.export.export import export_run
+from algd_jax.runs.pretrained import default_out, place_pretrained
 from algd_jax.runs.tables import print_export
 
 
@@ -26,6 +27,7 @@ class Arguments:
       onnx: write an ONNX graph too (needs the extra "onnx").
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print what policy.json holds as one JSON object and nothing else.
+      pretrained: a task whose policy comes with the package, instead of a run directory.
       debug: show the traceback of an error.
     """
 
@@ -35,13 +37,14 @@ class Arguments:
     onnx: bool = False
     env: str | None = None
     json: bool = False
+    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
     debug: bool = False
 
 
 def run(argv: Sequence[str]) -> int:
     """``algd export``."""
-    arguments = parse(Arguments, argv, "algd export")
-    out = arguments.out or arguments.run_dir / "policy"
+    arguments = parse(Arguments, place_pretrained(argv), "algd export")
+    out = arguments.out or default_out(arguments.run_dir, "policy")
     record = export_run(
         arguments.run_dir,
         out,

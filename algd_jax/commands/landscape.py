@@ -10,6 +10,7 @@ from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
 from algd_jax.runs.evaluate import Which
 from algd_jax.runs.landscape import View, save_landscape
+from algd_jax.runs.pretrained import default_out, place_pretrained
 from algd_jax.runs.tables import print_landscape
 
 
@@ -25,6 +26,7 @@ class Arguments:
       html: write an interactive page too (needs Plotly: the extra "report").
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print one JSON object and nothing else.
+      pretrained: a task whose policy comes with the package, instead of a run directory.
       debug: show the traceback of an error.
     """
 
@@ -35,17 +37,18 @@ class Arguments:
     html: bool = False
     env: str | None = None
     json: bool = False
+    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
     debug: bool = False
 
 
 def run(argv: Sequence[str]) -> int:
     """``algd landscape``."""
-    arguments = parse(Arguments, argv, "algd landscape")
+    arguments = parse(Arguments, place_pretrained(argv), "algd landscape")
     figures = save_landscape(
         arguments.run_dir,
         arguments.view,
         arguments.checkpoint,
-        arguments.out,
+        arguments.out or default_out(arguments.run_dir, "landscape"),
         arguments.html,
         arguments.env,
     )

@@ -10,6 +10,7 @@ from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
 from algd_jax.runs.display import displayed
 from algd_jax.runs.evaluate import Which
+from algd_jax.runs.pretrained import default_out, place_pretrained
 from algd_jax.runs.render.render import Look, render_run
 from algd_jax.runs.tables import print_episodes
 
@@ -26,6 +27,7 @@ class Arguments:
         default RUN_DIR/episodes.png.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
       json: print one JSON object and nothing else.
+      pretrained: a task whose policy comes with the package, instead of a run directory.
       debug: show the traceback of an error.
     """
 
@@ -35,15 +37,15 @@ class Arguments:
     out: Path | None = None
     env: str | None = None
     json: bool = False
+    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
     debug: bool = False
 
 
 def run(argv: Sequence[str]) -> int:
     """``algd render``."""
-    given = parse(Arguments, argv, "algd render")
+    given = parse(Arguments, place_pretrained(argv), "algd render")
+    out = given.out or default_out(given.run_dir, "episodes.png")
     with displayed(given.json) as display:
-        shown = render_run(
-            given.run_dir, given.look, given.checkpoint, given.out, given.env, display
-        )
+        shown = render_run(given.run_dir, given.look, given.checkpoint, out, given.env, display)
     answer(given.json, shown.figures(), lambda console: print_episodes(console, shown))
     return 0

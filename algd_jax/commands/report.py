@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algd_jax.runs.arguments import parse
+from algd_jax.runs.pretrained import default_out, place_pretrained
 from algd_jax.runs.report.report import EPISODES, save_report
 from algd_jax.runs.tables import make_console
 
@@ -23,6 +24,7 @@ class Arguments:
       out: new file; by default FOLDER/report.html.
       episodes: played to see how true a run's critics are; 0 plays none, and is quick.
       env: the run's environment again, needed if it is module:attribute, because that runs code.
+      pretrained: a task whose policy comes with the package, instead of a run directory.
       debug: show the traceback of an error.
     """
 
@@ -30,12 +32,14 @@ class Arguments:
     out: Path | None = None
     episodes: int = EPISODES
     env: str | None = None
+    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
     debug: bool = False
 
 
 def run(argv: Sequence[str]) -> int:
     """``algd report``."""
-    arguments = parse(Arguments, argv, "algd report")
-    path = save_report(arguments.folder, arguments.out, arguments.episodes, arguments.env)
+    arguments = parse(Arguments, place_pretrained(argv), "algd report")
+    out = arguments.out or default_out(arguments.folder, "report.html")
+    path = save_report(arguments.folder, out, arguments.episodes, arguments.env)
     make_console().print(str(path), soft_wrap=True)
     return 0

@@ -277,12 +277,18 @@ def check_seed(seed: int | None) -> None:
 
 def choose_checkpoint(directory: RunDirectory, which: Which | None = None) -> Which:
     """The checkpoint to evaluate: the one asked for, else the best feasible, else the last."""
-    has_best = checkpoint.latest(directory.best) is not None
-    if checkpoint.latest(directory.last) is None:
+    has_best, has_last = (
+        checkpoint.latest(folder) is not None for folder in (directory.best, directory.last)
+    )
+    if not (has_best or has_last):
         raise ConfigError(f"run_dir: {directory.path} has no checkpoint")
     if which == "best" and not has_best:
         raise ConfigError(
             f"checkpoint: got best, but no policy of {directory.path} was feasible; allowed is last"
+        )
+    if which == "last" and not has_last:
+        raise ConfigError(
+            f"checkpoint: got last, but {directory.path} has only its best; allowed is best"
         )
     return which or ("best" if has_best else "last")
 
