@@ -306,7 +306,6 @@ ARGUMENTS = [
     ("report", "folder is missing"),
     ("report none", "folder: none is no run directory (it has no config.json) and no sweep directory (it has no results.csv)"),
     ("export --pretrained", "--pretrained: value is missing, allowed is the name of a task"),
-    ("evaluate --pretrained PointButton1 run", "unexpected argument 'run'"),
     ("report run --episodes many", "--episodes: got 'many', allowed is an integer"),
     ("watch", "run_dir is missing"),
     ("watch none", "run_dir: none is no run directory (it has no config.json)"),
