@@ -1,0 +1,145 @@
+"""The paper's claim on real tasks: does the augmented Lagrangian train more steadily and safely?
+
+    python experiments/paper.py --preset quick --seeds 10 --tasks PointButton1 \\
+        --methods algd diffusion_lagrangian --out experiments/results/stability
+    python experiments/stability.py experiments/results/stability
+
+Reads the logs of ``paper.py`` and writes ``stability.md`` and ``stability.png`` beside them. Of
+every run, over all evaluations during training:
+
+* violation: mean of the cost above the limit (0 where it is below), [cost / episode]: the area
+  above the limit over the number of evaluations;
+* swing of the cost and of λ: mean absolute change from one evaluation to the next;
+* after: the share of evaluations above the limit, once the cost has first been below it;
+* last return, last cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from algd_jax.runs.compare.reading import read_runs
+from algd_jax.runs.compare.statistics import Estimate, estimate, improvement, mean
+from algd_jax.runs.compare.words import interval_text
+from experiments.paper import describe_budgets
+
+MEASURES = {
+    "violation": "violation [cost / episode]",
+    "cost_swing": "swing of the cost",
+    "lam_swing": "swing of λ",
+    "after": "share above the limit, after it was first kept",
+    "last_return": "last return",
+    "last_cost": "last cost",
+}
+"""What is measured of every run; of all but the return less is better."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the logs of a folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="what paper.py was given as --out")
+    out = parser.parse_args(argv).out
+    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
+    epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
+    (out / "stability.md").write_text(write_tables(measure_runs(epochs), budget))
+    draw(out / "stability.png", epochs, budget)
+
+
+def measure_runs(epochs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each run, with a column for each of ``MEASURES``."""
+    keys = ["env", "configuration", "seed"]
+    rows = [
+        dict(zip(keys, names, strict=True)) | measure(run.sort_values("step"))
+        for names, run in epochs.groupby(keys)
+    ]
+    return pd.DataFrame(rows)
+
+
+def measure(run: pd.DataFrame) -> dict[str, float]:
+    """One run, its evaluations in order."""
+    cost, lam = run.cost.to_numpy(), run.lam.to_numpy()
+    above = cost > run.cost_limit.to_numpy()
+    kept = np.flatnonzero(~above)
+    return {
+        "violation": float(np.maximum(cost - run.cost_limit, 0).mean()),
+        "cost_swing": float(np.abs(np.diff(cost)).mean()),
+        "lam_swing": float(np.abs(np.diff(lam)).mean()),
+        "after": float(above[kept[0] :].mean()) if len(kept) else 1.0,
+        "last_return": float(run["return"].iloc[-1]),
+        "last_cost": float(cost[-1]),
+    }
+
+
+def write_tables(runs: pd.DataFrame, budget: str) -> str:
+    """A table for each task, in Markdown: means over seeds with 95 % bootstrap intervals."""
+    lines = [f"# Stability: {budget}", ""]
+    for env, part in runs.groupby("env"):
+        names = sorted(part.configuration.unique())
+        lines += [f"{env}, means over seeds with 95 % bootstrap intervals", ""]
+        lines += [_row(["", *names]), _row(["---"] * (1 + len(names)))]
+        for measure_name, words in MEASURES.items():
+            cells = [_mean(part[part.configuration == name][measure_name]) for name in names]
+            lines.append(_row([words, *map(interval_text, cells)]))
+        counts = part.groupby("configuration").seed.nunique()
+        lines += [_row(["seeds", *(str(counts[name]) for name in names)]), ""]
+        if len(names) == 2:
+            lines += [*_probabilities(part, *names), ""]
+    return "\n".join(lines)
+
+
+def _probabilities(part: pd.DataFrame, first: str, second: str) -> list[str]:
+    """For each measure, how likely a run of the first is lower than one of the second."""
+    a, b = part[part.configuration == first], part[part.configuration == second]
+    strata = np.zeros(len(a), int), np.zeros(len(b), int)
+    return [
+        f"* P({first} has less {name.replace('_', ' ')} than {second}) = "
+        + interval_text(improvement(-a[name].to_numpy(), -b[name].to_numpy(), *strata))
+        for name in MEASURES
+    ]
+
+
+def _mean(values: pd.Series) -> Estimate:
+    return estimate(values.to_numpy(), np.zeros(len(values), int), mean)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def draw(path: Path, epochs: pd.DataFrame, budget: str) -> None:
+    """Return, cost and λ of every single run: what a mean over seeds would hide."""
+    envs, names = sorted(epochs.env.unique()), sorted(epochs.configuration.unique())
+    figure = Figure(figsize=(12, 1 + 3.2 * len(envs)), layout="constrained")
+    panels = figure.subplots(len(envs), 3, squeeze=False)
+    for row, env in zip(panels, envs, strict=True):
+        for axes, quantity in zip(row, ("return", "cost", "lam"), strict=True):
+            _draw_runs(axes, epochs[epochs.env == env], names, quantity)
+            axes.set(title=f"{env}: {'λ' if quantity == 'lam' else quantity}")
+            axes.set_xlabel("environment steps")
+            axes.grid(alpha=0.3)
+        row[1].axhline(
+            epochs[epochs.env == env].cost_limit.iloc[0], color="tab:red", ls="--", label="limit"
+        )
+        row[1].legend(fontsize="small")
+    figure.suptitle(f"every seed; {budget}")
+    figure.savefig(path, dpi=90)
+
+
+def _draw_runs(axes: Axes, part: pd.DataFrame, names: Sequence[str], quantity: str) -> None:
+    for color, name in zip(("#0072B2", "#E69F00", "#009E73", "#CC79A7"), names, strict=False):
+        label: str | None = name
+        for _, run in part[part.configuration == name].groupby("seed"):
+            run = run.sort_values("step")
+            axes.plot(run.step, run[quantity], color=color, alpha=0.5, lw=1, label=label)
+            label = None
+
+
+if __name__ == "__main__":
+    main()

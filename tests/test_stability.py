@@ -1,0 +1,49 @@
+"""Stability of training, measured on logs with known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import stability
+
+
+def run(cost, lam=None, limit=10.0):
+    steps = 100 * np.arange(1, len(cost) + 1)
+    lam = np.zeros(len(cost)) if lam is None else lam
+    columns = {"step": steps, "cost": cost, "lam": lam, "cost_limit": limit, "return": steps}
+    return pd.DataFrame(columns)
+
+
+def test_violation_is_the_area_above_the_limit():
+    assert stability.measure(run([30.0, 20.0, 5.0, 0.0]))["violation"] == (20 + 10) / 4
+
+
+def test_swings_are_mean_changes():
+    found = stability.measure(run([4.0, 8.0, 2.0], lam=[0.5, 0.5, 1.5]))
+    assert found["cost_swing"] == (4 + 6) / 2
+    assert found["lam_swing"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("cost", "share"),
+    [([30.0, 9.0, 9.0, 9.0], 0), ([30.0, 9.0, 11.0, 9.0], 1 / 3), ([30.0, 20.0, 20.0], 1)],
+)
+def test_what_comes_after_the_limit_was_first_kept(cost, share):
+    assert stability.measure(run(cost))["after"] == pytest.approx(share)
+
+
+def test_a_steady_method_is_told_from_a_swinging_one():
+    rng = np.random.default_rng(0)
+    parts = [
+        run(np.clip(8 + size * rng.normal(size=30), 0, None), lam=size * rng.random(30)).assign(
+            env="EnvA", configuration=name, seed=seed
+        )
+        for name, size in (("steady", 0.5), ("swinging", 5.0))
+        for seed in range(5)
+    ]
+    runs = stability.measure_runs(pd.concat(parts))
+    assert runs.groupby("configuration").seed.nunique().to_dict() == {"steady": 5, "swinging": 5}
+    tables = stability.write_tables(runs, "all of it")
+    assert "# Stability: all of it" in tables
+    assert "P(steady has less violation than swinging) = 1.00" in tables
+    assert "P(steady has less lam swing than swinging) = 1.00" in tables
