@@ -86,7 +86,7 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
         lines += [_row(["", *names]), _row(["---"] * (1 + len(names)))]
         for measure_name, words in MEASURES.items():
             cells = [_mean(part[part.configuration == name][measure_name]) for name in names]
-            lines.append(_row([words, *map(interval_text, cells)]))
+            lines.append(_row([words, *map(_text, cells)]))
         counts = part.groupby("configuration").seed.nunique()
         lines += [_row(["seeds", *(str(counts[name]) for name in names)]), ""]
         if len(names) == 2:
@@ -107,6 +107,11 @@ def _probabilities(part: pd.DataFrame, first: str, second: str) -> list[str]:
 
 def _mean(values: pd.Series) -> Estimate:
     return estimate(values.to_numpy(), np.zeros(len(values), int), mean)
+
+
+def _text(found: Estimate) -> str:
+    bounds = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
+    return f"{found.value:.3g}{bounds}"
 
 
 def _row(cells: Sequence[str]) -> str:
