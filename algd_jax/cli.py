@@ -6,7 +6,6 @@ JAX is imported only once a command is known, so that help comes at once.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import io
 import logging
@@ -14,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from algd_jax.errors import printable
+from algd_jax.errors import nearest_name, printable
 from algd_jax.runs.output import ignore_lost_output
 
 HELP = """\
@@ -34,6 +33,7 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd export RUN_DIR          the policy alone, for programs without this package
   algd envs                    list the environments
   algd doctor                  what this machine offers, and what is wrong with its fix
+  algd completion SHELL        words for bash, zsh or fish (see algd completion --help)
   algd benchmark [NAME ...]    measure speed and memory on this machine (in a source checkout)
   algd COMMAND --help          all arguments of a command
   algd --version               version
@@ -55,6 +55,7 @@ COMMANDS = (
     "export",
     "envs",
     "doctor",
+    "completion",
     "benchmark",
 )
 
@@ -85,8 +86,7 @@ def _dispatch(argv: list[str]) -> int:
         print(f"algd {__version__}")
         return _SUCCESS
     if command not in COMMANDS:
-        nearest = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        hint = nearest_name(command, COMMANDS)
         return _fail(
             f"unknown command {command!r}; allowed: {', '.join(COMMANDS)}{hint}", _BAD_ARGUMENT
         )

@@ -167,7 +167,7 @@ class LoopConfig:
 
 
 STOP, SKIP_UPDATE, RESTORE = "stop", "skip-update", "restore"
-_ON_BAD_NUMBER = (STOP, SKIP_UPDATE, RESTORE)
+ON_BAD_NUMBER = (STOP, SKIP_UPDATE, RESTORE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,8 +349,8 @@ _ORDERED = (
 
 def _validate_health(config: Config) -> None:
     health = config.health
-    if health.on_bad_number not in _ON_BAD_NUMBER:
-        raise unknown_name("on_bad_number", health.on_bad_number, _ON_BAD_NUMBER)
+    if health.on_bad_number not in ON_BAD_NUMBER:
+        raise unknown_name("on_bad_number", health.on_bad_number, ON_BAD_NUMBER)
     for name in ("lam_bound", "value_bound"):
         allowed, accepts = _POSITIVE
         value = getattr(health, name)

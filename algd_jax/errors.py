@@ -28,7 +28,13 @@ def shown(value: object) -> str:
 def unknown_name(field: str, value: str, allowed: Iterable[str]) -> ConfigError:
     """The error for a name that is not in a table, with the nearest one that is."""
     allowed = sorted(allowed)
-    nearest = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     names = ", ".join(allowed) or "none"
-    return ConfigError(f"{field}: unknown name {value!r}; allowed: {names}{hint}")
+    return ConfigError(
+        f"{field}: unknown name {value!r}; allowed: {names}{nearest_name(value, allowed)}"
+    )
+
+
+def nearest_name(value: str, allowed: Iterable[str]) -> str:
+    """What a message about ``value`` ends with: the nearest allowed name, if one is near."""
+    nearest = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -67,6 +67,51 @@ def test_train_help_explains_every_field_with_the_defaults_of_the_preset(algd):
     assert "(default: None)" not in flat.split("--run-dir", 1)[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [
+        ("trian", "'train'"),
+        ("reprot runs", "'report'"),
+        ("train --batch_sise 8", "--batch-size?"),
+        ("train --env PointButon1", "'PointButton1'"),
+        ("train --algorithm agld", "'algd'"),
+        ("train --preset quik", "'quick'"),
+        ("train --diffusion dpm", "'ddpm'"),
+        ("train --multiplier log_adm", "'log_adam'"),
+        ("train --penalty fixd", "'fixed'"),
+        ("train --compute float23", "'float32'"),
+        ("train --on-bad-number stopp", "'stop'"),
+        ("train --constraints cost_hazard", "'cost_hazards'"),
+        ("train --log-to wanb", "'wandb'"),
+        ("train --resume runs/x --env-step 9", "--env-steps?"),
+        ("sweep --run-dir x --grid cost_limt=1", "cost_limit?"),
+        ("sweep --run-dir x --sample rho=unifrom:1:2 --trials 2", "'uniform'"),
+        ("sweep --run-dir x --executor slurm", "'slurm-script'"),
+        ("sweep --run-dir x --search halving", "'successive-halving'"),
+        ("evaluate runs --checkpoint bets", "'best'"),
+        ("evaluate runs --episods 3", "--episodes?"),
+        ("render runs --camera sid", "'side'"),
+        ("play PointButon2", "'PointButton2'"),
+        ("completion bsh", "'bash'"),
+        ("benchmark updat", "'update'"),
+    ],
+)
+def test_the_nearest_valid_name_is_suggested(algd, tmp_path, monkeypatch, line, nearest):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = algd(*shlex.split(line))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"did you mean {nearest}" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["benchmark --quick=1", "compare a b --json=x", "envs --json="])
+def test_a_switch_takes_no_value(algd, line):
+    code, out, err = algd(*line.split())
+    assert (code, out) == (2, "")
+    assert err.endswith("allowed is the flag without a value\n")
+
+
 def test_debug_shows_the_traceback(algd):
     code, _, err = algd("train", "--debug", "--env", "PointButon1")
     assert code == 2

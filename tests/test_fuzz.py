@@ -22,7 +22,7 @@ from algd_jax import cli
 from algd_jax.config import Config, LoopConfig, validate
 from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
-from algd_jax.runs.arguments import _flags
+from algd_jax.runs.arguments import flags as known_flags
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.keeping import read_best, retained
 from algd_jax.runs.logs import _line, read_records
@@ -166,7 +166,9 @@ def command_lines(draw):
     """A command with flags that it has, or nearly, and values that fit, or not."""
     command = draw(st.sampled_from([*KINDS, "trian"]))
     flags = [
-        flag for flag in _flags(KINDS.get(command, Config)) if flag not in ("--help", "--debug")
+        flag
+        for flag in known_flags(KINDS.get(command, Config))
+        if flag not in ("--help", "--debug")
     ]
     argv = [command]
     for _ in range(draw(st.integers(0, 5))):

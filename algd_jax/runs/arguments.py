@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, nearest_name
 
 Arguments = TypeVar("Arguments")
 
@@ -40,6 +40,8 @@ def parse(
     Raises:
       ConfigError: for an unknown flag, a missing value or one of the wrong kind.
     """
+    if _gives_a_switch_a_value(kind, argv):
+        raise explain(kind, argv) or ConfigError("a flag has a value that takes none")
     refusal = io.StringIO()
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs)
     defaults: dict[str, Any] = {} if default is None else {"default": default}
@@ -51,6 +53,13 @@ def parse(
             raise
         reason = " ".join(refusal.getvalue().split())
         raise explain(kind, argv) or ConfigError(reason) from None
+
+
+def _gives_a_switch_a_value(kind: type, argv: Sequence[str]) -> bool:
+    """tyro would take the value for an argument of its own."""
+    types_by_flag = flags(kind)
+    given = (token.partition("=") for token in argv)
+    return any(equals and types_by_flag.get(f.replace("_", "-")) is bool for f, equals, _ in given)
 
 
 def parse_known(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
@@ -67,7 +76,8 @@ def parse_known(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
 
 def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
     """The first mistake in ``argv`` as arguments of ``kind``, or None if there seems to be none."""
-    types_by_flag, missing = _flags(kind), _positionals(kind)
+    types_by_flag, required = flags(kind), positionals(kind, required=True)
+    missing = list(required)
     # A positional argument of any number: its values follow one another.
     hints = typing.get_type_hints(kind, include_extras=True)
     more_allowed, some_given = any(map(_is_positional, hints.values())), False
@@ -76,7 +86,9 @@ def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
         token = tokens.pop(0)
         if not token.startswith("--"):
             if missing:
-                missing.pop(0)
+                name = missing.pop(0)
+                if refusal := _refusal(name, token, required[name]):
+                    return refusal
             elif not more_allowed:
                 return ConfigError(f"unexpected argument {token!r}")
             some_given = True
@@ -92,41 +104,60 @@ def explain(kind: type, argv: Sequence[str]) -> ConfigError | None:
             continue
         if not equals and tokens and not tokens[0].startswith("--"):
             value, equals = tokens.pop(0), "="
-        accepts, allowed = _rule(types_by_flag[flag])
+        wanted = types_by_flag[flag]
         if not equals:
-            return ConfigError(f"{flag}: value is missing, allowed is {allowed}")
+            return ConfigError(f"{flag}: value is missing, allowed is {_rule(wanted)[1]}")
         given = [value]
-        while _takes_several(types_by_flag[flag]) and tokens and not tokens[0].startswith("--"):
+        while _takes_several(wanted) and tokens and not tokens[0].startswith("--"):
             given.append(tokens.pop(0))
         for value in given:
-            if not accepts(value):
-                return ConfigError(f"{flag}: got {value!r}, allowed is {allowed}")
+            if refusal := _refusal(flag, value, wanted):
+                return refusal
     return ConfigError(f"{missing[0]} is missing") if missing else None
 
 
-def _flags(kind: type) -> dict[str, Any]:
+def _refusal(name: str, value: str, wanted: Any) -> ConfigError | None:
+    """What is wrong with a value of this type, if anything is."""
+    accepts, allowed = _rule(wanted)
+    if accepts(value):
+        return None
+    nearest = nearest_name(value, _names(wanted))
+    return ConfigError(f"{name}: got {value!r}, allowed is {allowed}{nearest}")
+
+
+def flags(kind: type) -> dict[str, Any]:
     """Flags of a dataclass, nested ones included, with the type of their value."""
-    flags: dict[str, Any] = {"--help": bool}
+    found: dict[str, Any] = {"--help": bool}
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         wanted = _widest(hints[field.name])
         flag = field.name.replace("_", "-")
         if dataclasses.is_dataclass(wanted):
-            flags |= _flags(typing.cast(type, wanted))
+            found |= flags(typing.cast(type, wanted))
         elif _has_default(field) and not _is_positional(wanted):
-            flags[f"--{flag}"] = wanted
+            found[f"--{flag}"] = wanted
             if wanted is bool:
-                flags[f"--no-{flag}"] = bool
-    return flags
+                found[f"--no-{flag}"] = bool
+    return found
 
 
-def _positionals(kind: type) -> list[str]:
-    hints = typing.get_type_hints(kind)
-    return [
-        field.name
-        for field in dataclasses.fields(kind)
-        if not _has_default(field) and not dataclasses.is_dataclass(hints[field.name])
-    ]
+def positionals(kind: type, required: bool = False) -> dict[str, Any]:
+    """Fields of a dataclass that are given without a flag, with their types.
+
+    Args:
+      kind: the dataclass.
+      required: leave out those that may be missing.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = {}
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if _is_positional(hint):
+            if not required:
+                found[field.name] = typing.get_args(hint)[0]
+        elif not _has_default(field) and not dataclasses.is_dataclass(hint):
+            found[field.name] = hint
+    return found
 
 
 def _is_positional(hint: Any) -> bool:
@@ -149,12 +180,17 @@ def _takes_several(wanted: Any) -> bool:
     return typing.get_origin(wanted) is tuple
 
 
+def _names(wanted: Any) -> tuple[str, ...]:
+    """What a value (of several, each) may be, if it is one of a few names."""
+    kind = typing.get_args(wanted)[0] if _takes_several(wanted) else wanted
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
 def _rule(wanted: Any) -> tuple[typing.Callable[[str], bool], str]:
     """Whether a text stands for a value (of several, each) of a type, and what does in words."""
     if _takes_several(wanted):
         return _rule(typing.get_args(wanted)[0])
-    if typing.get_origin(wanted) is Literal:
-        names = typing.get_args(wanted)
+    if names := _names(wanted):
         return names.__contains__, " or ".join(names)
 
     def accepts(text: str) -> bool:
@@ -167,7 +203,7 @@ def _rule(wanted: Any) -> tuple[typing.Callable[[str], bool], str]:
     return accepts, _ALLOWED[wanted]
 
 
-def _unknown_flag(flag: str, flags: dict[str, Any]) -> ConfigError:
-    nearest = difflib.get_close_matches(flag, flags, n=1)
+def _unknown_flag(flag: str, known: dict[str, Any]) -> ConfigError:
+    nearest = difflib.get_close_matches(flag, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else "see --help for all flags"
     return ConfigError(f"{flag}: unknown flag; {hint}")

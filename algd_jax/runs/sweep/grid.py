@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, nearest_name
 
 Point = dict[str, float]
 """Values of some fields of ``Hyper``, by name."""
@@ -82,7 +82,8 @@ def _law(text: str) -> tuple[str, tuple[str, float, float]]:
     name, law = _split("--sample", text, form)
     kind, *bounds = law.split(":")
     if kind not in _LAWS or len(bounds) != 2:
-        raise ConfigError(f"--sample {name}: got {law!r}, allowed is {form}")
+        nearest = "" if kind in _LAWS else nearest_name(kind, _LAWS)
+        raise ConfigError(f"--sample {name}: got {law!r}, allowed is {form}{nearest}")
     low, high = (_number("--sample", name, bound) for bound in bounds)
     if not low < high or (kind == "loguniform" and low <= 0):
         least = "0 < LOW < HIGH" if kind == "loguniform" else "LOW < HIGH"
