@@ -1,0 +1,158 @@
+"""How long from the command to a policy that is safe and good?
+
+    python experiments/time_to_safe.py --tasks PointButton1 --presets throughput quick paper
+    python experiments/time_to_safe.py --only-draw
+
+Trains until the deterministic policy, over 100 evaluation episodes, costs no more than the limit
+and returns at least the task's threshold, and reads the clock: everything counts, from building
+and compiling to the evaluations. A run that has not got there after --hours is stopped and listed
+as such. Thresholds were chosen before the first measurement: PointButton1's is the one promised of
+preset ``quick``, the others are round numbers well above what an untrained policy returns.
+
+Presets run one after the other on the same machine; other work beside them would count. Each run's
+log and result stay in OUT/TASK/PRESET/seedS, from which ``table.md`` is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from algd_jax.config import Config
+from algd_jax.presets import PRESETS, preset
+from algd_jax.runs.directory import RunDirectory, write_json
+from algd_jax.runs.display import PlainDisplay, Progress
+from algd_jax.runs.logs import is_feasible
+from algd_jax.runs.provenance import processor, provenance
+from algd_jax.runs.run import train
+
+THRESHOLDS = {"PointButton1": 25.0, "SafetyPointGoal1-v0": 10.0, "Hopper": 1000.0, "Ant": 1000.0}
+"""Return per episode that counts as good."""
+
+EPISODES = 100
+"""Of each evaluation."""
+
+
+class Goal(PlainDisplay):
+    """Watches for the first safe and good policy, and says when to stop.
+
+    Attributes:
+      reached: whether there is one.
+      seconds: from the beginning to its evaluation, or to the newest one.
+      step: environment steps made by then.
+    """
+
+    def __init__(self, threshold: float, most_seconds: float):
+        super().__init__()
+        self.reached, self.seconds, self.step = False, 0.0, 0
+        self._threshold, self._most_seconds = threshold, most_seconds
+        self._start = time.perf_counter()
+
+    def epoch(self, progress: Progress) -> None:
+        super().epoch(progress)
+        record = progress.record
+        self.seconds, self.step = time.perf_counter() - self._start, record["step"]
+        is_good = record["eval_return"] >= self._threshold
+        self.reached = is_good and is_feasible(record, progress.limits)
+
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.reached or time.perf_counter() - self._start > self._most_seconds
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is missing and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=THRESHOLDS, default=list(THRESHOLDS))
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=["throughput", "paper"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--hours", type=float, default=2.0, help="the most for one run")
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/time_to_safe"))
+    parser.add_argument("--only-draw", action="store_true", help="from the results in OUT")
+    arguments = parser.parse_args(argv)
+    if not arguments.only_draw:
+        for task in arguments.tasks:
+            for name in arguments.presets:
+                for seed in arguments.seeds:
+                    target = arguments.out / task / name / f"seed{seed}"
+                    if not target.exists():
+                        measure(configure(task, name, seed), arguments.hours, target)
+    (arguments.out / "table.md").write_text(write_table(arguments.out))
+
+
+def configure(task: str, name: str, seed: int) -> Config:
+    """The preset for the task, evaluated on ``EPISODES`` episodes."""
+    config = preset(name, task)
+    loop = dataclasses.replace(config.loop, eval_episodes=EPISODES, final_eval_episodes=EPISODES)
+    return dataclasses.replace(config, loop=loop, seed=seed)
+
+
+def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
+    """Train until the goal is reached; keep configuration, log and result in ``target``."""
+    goal = Goal(THRESHOLDS[config.env], 3600 * hours)
+    command = ["python", "experiments/time_to_safe.py", "--tasks", config.env]
+    command += ["--presets", config.preset, "--seeds", str(config.seed), "--hours", f"{hours:g}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        run = RunDirectory(Path(scratch) / "run")
+        train(config, run.path, display=goal, stop_requested=goal.over, command=command)
+        target.mkdir(parents=True)
+        shutil.copy(run.config_file, target)
+        shutil.copy(run.metrics_file, target)
+    result = {
+        "env": config.env,
+        "preset": config.preset,
+        "seed": config.seed,
+        "threshold": THRESHOLDS[config.env],
+        "reached": goal.reached,
+        "seconds": round(goal.seconds, 1),
+        "step": goal.step,
+        "hours": hours,
+        "processor": processor(),
+        **provenance(command),
+    }
+    write_json(target / "result.json", result)
+    return result
+
+
+def write_table(out: Path) -> str:
+    """Every task and preset in Markdown, with each seed's time, in the order of the seeds."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted(out.glob("*/*/seed*/result.json")):
+        result = json.loads(path.read_text())
+        found.setdefault((result["env"], result["preset"]), []).append(result)
+    lines = [
+        "| task | return | preset | seeds that got there | seconds | environment steps |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (env, name), results in found.items():
+        cells = [
+            env,
+            f"≥ {results[0]['threshold']:g}",
+            name,
+            f"{sum(result['reached'] for result in results)} of {len(results)}",
+            ", ".join(_time(result) for result in results),
+            ", ".join(f"{result['step']:,}" for result in results),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    machines = dict.fromkeys(
+        f"* {result['processor']}, {result['device']['kind']}, JAX {result['versions']['jax']}, "
+        f"commit {result['git_commit']}"
+        for results in found.values()
+        for result in results
+    )
+    return "\n".join([*lines, "", *machines, ""])
+
+
+def _time(result: dict[str, Any]) -> str:
+    return f"{'' if result['reached'] else 'not within '}{result['seconds']:,.0f}"
+
+
+if __name__ == "__main__":
+    main()

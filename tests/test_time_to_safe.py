@@ -1,0 +1,60 @@
+"""Time to a safe policy: when the clock stops, and what is told of runs that get there or not."""
+
+import dataclasses
+import json
+
+import pytest
+
+from algd_jax.runs.display import Progress
+from experiments import time_to_safe
+from tests.runs.support import probes, tiny_config  # noqa: F401
+
+
+def progress(eval_return: float, eval_cost: float) -> Progress:
+    record = {"step": 7, "eval_return": eval_return, "eval_cost": eval_cost}
+    figures = {"lam": 0.1, "steps_per_second": 1.0}
+    return Progress(record | figures, 100, {"cost": 10.0}, 1.0, "-")
+
+
+@pytest.mark.parametrize(
+    ("eval_return", "eval_cost", "reached"),
+    [(25.0, 10.0, True), (24.9, 1.0, False), (30.0, 10.1, False)],
+)
+def test_a_policy_has_to_be_safe_and_good(eval_return, eval_cost, reached):
+    goal = time_to_safe.Goal(25.0, 1e9)
+    goal.epoch(progress(eval_return, eval_cost))
+    assert (goal.reached, goal.over(), goal.step) == (reached, reached, 7)
+
+
+def test_a_run_ends_when_its_time_is_up():
+    goal = time_to_safe.Goal(25.0, 0.0)
+    assert goal.over()
+    assert not goal.reached
+
+
+def test_presets_are_measured_as_they_are():
+    config = time_to_safe.configure("PointButton1", "quick", 3)
+    assert (config.seed, config.loop.eval_episodes) == (3, 100)
+    assert config.loop.env_steps == 200_000
+
+
+def test_runs_are_measured_once_and_tabulated(monkeypatch, tmp_path):
+    def preset(name, env):
+        return dataclasses.replace(tiny_config(cost_limit=1e9), preset=name)
+
+    monkeypatch.setattr(time_to_safe, "preset", preset)
+    monkeypatch.setattr(time_to_safe, "EPISODES", 2)
+    for threshold, got_there in ((-1e9, True), (1e9, False)):
+        monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": threshold})
+        out = tmp_path / str(threshold)
+        arguments = ["--tasks", "ActionProbe", "--presets", "quick", "--seeds", "0", "1"]
+        time_to_safe.main([*arguments, "--out", str(out)])
+        results = [json.loads(path.read_text()) for path in sorted(out.rglob("result.json"))]
+        assert [result["reached"] for result in results] == [got_there] * 2
+        assert [result["seed"] for result in results] == [0, 1]
+        table = (out / "table.md").read_text()
+        assert f"{2 * got_there} of 2" in table
+        assert ("not within" in table) != got_there
+        before = {path: path.read_bytes() for path in out.rglob("*.*")}
+        time_to_safe.main([*arguments, "--out", str(out)])
+        assert before == {path: path.read_bytes() for path in out.rglob("*.*")}
