@@ -66,7 +66,7 @@ def write_table(out: Path) -> None:
             f"| {seed} | {return_mean:.1f} | {cost_mean:.1f} | {seconds:.0f} | {step:,.0f} |"
         )
     table = "\n".join(lines) + "\n"
-    (out / "table.md").write_text(table)
+    (out / "table.md").write_text(f"# The runs\n\n{table}")
     print(table)
 
 

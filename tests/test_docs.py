@@ -1,12 +1,10 @@
-"""Snippets and commands of the how-to pages, and the example, run."""
+"""Snippets and commands of the how-to pages run."""
 
-import importlib.util
 import json
 import pathlib
 import re
 import shlex
 import sys
-import types
 from typing import ClassVar
 
 import gymnasium
@@ -14,9 +12,10 @@ import pytest
 
 from algd_jax.cli import main
 from algd_jax.envs import make, registry
+from algd_jax.runs.run import train
 from tests.probes import PartsProbe, ProbeEnv
 from tests.runs.render.scene import SceneProbe
-from tests.runs.support import TINY_FLAGS
+from tests.runs.support import TINY_FLAGS, tiny_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ["adapters.md", "own_environment.md", "python.md", "reliability.md", "sweeps.md"]
@@ -52,24 +51,6 @@ def test_snippets(
     for snippet in blocks(page, "python"):
         exec(compile(snippet, page, "exec"), scope)
     assert capsys.readouterr().out
-
-
-def load_example() -> types.ModuleType:
-    path = ROOT / "examples" / "own_environment.py"
-    spec = importlib.util.spec_from_file_location("own_environment", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.usefixtures("names")
-def test_example_trains(tmp_path: pathlib.Path) -> None:
-    result = load_example().main(str(tmp_path / "run"))
-    assert result.evaluation is not None
-    assert result.evaluation.env == "SpeedLimit"
-    assert result.evaluation.cost_mean > 0
 
 
 def test_commands(
@@ -116,6 +97,65 @@ def test_deploying_page(
         exec(compile(snippet, "deploying.md", "exec"), {})
         assert capsys.readouterr().out
     del sys.modules["runner"]
+
+
+def run_commands(page: str, capsys: pytest.CaptureFixture) -> None:
+    """Every command of a page, in order, with tiny sizes where it trains."""
+    for block in blocks(page, "bash"):
+        for command in block.splitlines():
+            arguments = shlex.split(command)[1:]
+            if arguments[0] in ("train", "sweep") and "--resume" not in arguments:
+                arguments += TINY_FLAGS
+            assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+def test_tutorial(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(registry._FACTORIES, "PointButton1", SceneProbe)
+    monkeypatch.chdir(tmp_path)
+    run_commands("tutorial.md", capsys)
+    listed = re.findall(
+        r"^\| `([\w.]+)/?` \|", (ROOT / "docs/tutorial.md").read_text(), re.MULTILINE
+    )
+    assert len(listed) == 5
+    assert all((tmp_path / "runs/first" / name).exists() for name in [*listed, "report.html"])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "runner", raising=False)
+    (snippet,) = blocks("tutorial.md", "python")
+    capsys.readouterr()
+    exec(compile(snippet, "tutorial.md", "exec"), {})
+    assert capsys.readouterr().out
+    del sys.modules["runner"]
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("page", ["choosing.md", "tune_limit.md", "troubleshooting.md"])
+def test_commands_of(
+    page: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_commands(page, capsys)
+
+
+def test_resume_page(
+    names: None,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """From a run that is stopped before its first epoch, and with a hundredth of the steps."""
+    monkeypatch.chdir(tmp_path)
+    train(tiny_config("PointButton1"), "runs/first", stop_requested=lambda: True)
+    first, longer = (shlex.split(block)[1:] for block in blocks("resume.md", "bash"))
+    assert main(first) == 0, capsys.readouterr().err
+    assert main([argument.replace("300000", "300") for argument in longer]) == 0
+    (snippet,) = blocks("resume.md", "python")
+    exec(compile(snippet.replace("400_000", "400"), "resume.md", "exec"), {})
+    assert int(capsys.readouterr().out.splitlines()[-1]) >= 400
 
 
 def test_looking_page(

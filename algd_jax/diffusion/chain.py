@@ -136,7 +136,7 @@ def ddpm_chain(
     """Run the DDPM reverse chain, guided by the direction of a score.
 
     x ~ N(0, I); for k = K−1 … 0: x̂_0 = (x − sqrt(1−ᾱ_k) ε_θ(x, k)) / sqrt(ᾱ_k); x ← posterior mean
-    of (x̂_0, x) + guidance · φ/|φ| with φ = score(squash(x), k), then, except at k = 0, noise of the
+    of (x̂_0, x) + guidance · φ/‖φ‖ with φ = score(squash(x), k), then, except at k = 0, noise of the
     posterior's standard deviation.
 
     Args:

@@ -57,7 +57,7 @@ def plain_lagrangian(
     """L = −Q + λ (Q_c − h), the Lagrangian that the augmented one is compared with.
 
     Args:
-      reward_value, risk, lam, budget: as those of :func:`augmented_lagrangian`.
+      reward_value, risk, lam, budget: as those of ``augmented_lagrangian``.
       rho: unused; both energies share one signature.
 
     Returns:

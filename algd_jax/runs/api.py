@@ -1,11 +1,13 @@
 """Runs from Python: train one, or open its folder, and use its policy.
 
-import algd_jax
-from algd_jax.presets import preset
+For example::
 
-run = algd_jax.train(preset("quick", "PointButton1"), "runs/first")
-run.metrics.plot("step", ["eval_return", "eval_cost"])
-action = run.policy(obs)
+    import algd_jax
+    from algd_jax.presets import preset
+
+    run = algd_jax.train(preset("quick", "PointButton1"), "runs/first")
+    run.metrics.plot("step", ["eval_return", "eval_cost"])
+    action = run.policy(obs)
 """
 
 from __future__ import annotations

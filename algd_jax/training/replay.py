@@ -91,7 +91,7 @@ def add(
 
 
 def sample(replay: Replay, key: jax.Array, shape: tuple[int, ...]) -> Transition:
-    """Draw transitions uniformly with replacement: leaves [*shape, …]. There must be one.
+    """Draw transitions uniformly with replacement: leaves ``[*shape, …]``. There must be one.
 
     With replacement, because without it every draw would permute the whole ring; a batch is a tiny
     part of the ring, so duplicates are rare.
