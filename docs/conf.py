@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -44,6 +45,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # The signature has them, and shorter.
 
 html_theme = "furo"
 html_title = f"algd-jax {release}"
@@ -52,6 +54,8 @@ html_css_files = ["site.css"]
 html_extra_path = ["_root"]
 html_copy_source = False
 html_show_sphinx = False
+html_use_index = False
+html_domain_indices = False
 
 
 class CommandHelp(SphinxDirective):
@@ -66,6 +70,13 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text=output.getvalue(), language="none")]
 
 
+def is_generated(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool:
+    """Leave out what record types add by themselves to what is documented as attributes."""
+    text = getattr(member, "__doc__", None) or ""
+    return skip or name == "replace" or text.startswith("Alias for field number")
+
+
 def setup(app: Sphinx) -> None:
     os.environ["COLUMNS"] = "96"  # How wide help is printed.
+    app.connect("autodoc-skip-member", is_generated)
     app.add_directive("command-help", CommandHelp)

@@ -102,7 +102,7 @@ def texts() -> Iterator[str]:
 def test_quoted_messages_are_the_projects() -> None:
     """Between the values, which are shown as …, they are made of the texts in the code."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    quoted = re.findall(r"```text\n(?:algd: )?(.*?)\n```", page, flags=re.DOTALL)
+    quoted = re.findall(r"^> `` (?:algd: )?(.*?) ``$", page, flags=re.MULTILINE)
     assert len(quoted) > 15
     known = re.compile(f"(?:{'|'.join(map(re.escape, sorted(set(texts()), key=len)))})*")
     unknown = [

@@ -93,7 +93,7 @@ class EnvSpec:
 
     @property
     def limitable_costs(self) -> tuple[str, ...]:
-        """Names in `metrics` of all costs that can be limited: the total and its parts."""
+        """Names in `metrics` of all costs that can be limited, the total and its parts."""
         return (TOTAL_COST, *self.cost_names)
 
 

@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 Keep = Callable[[Sequence[Entry]], Collection[int]]
-"""Rule of a folder: of these checkpoints, in the order of steps, those of these steps stay."""
+"""A rule of a folder; of these checkpoints, in the order of steps, those of these steps stay."""
 
 
 class Restored(NamedTuple, Generic[Tree]):

@@ -120,7 +120,7 @@ class Comparison(NamedTuple):
 
     @property
     def groups(self) -> dict[str, list[Row]]:
-        """All tables of rows by their headings: of each environment, and of all if several."""
+        """All tables of rows by their headings, of each environment and of all if several."""
         return self.rows | ({ALL: self.overall} if self.overall else {})
 
     @property
