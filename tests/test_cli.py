@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shlex
@@ -225,6 +226,36 @@ def test_evaluate_json_is_exactly_one_object(algd, run_dir):
     assert (record["env"], record["episodes"]) == ("ActionProbe", 3)
     assert record["feasible"] == (record["cost_mean"] <= record["cost_limit"])
     assert 0 <= record["within_limit"] <= 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("command", "phases"),
+    [
+        (["evaluate", "RUN", "--json"], ["compiling and playing episodes"]),
+        (["landscape", "RUN", "--json", "--out", "OUT", "--points", "3"], ["drawing"]),
+        (["report", "RUN", "--episodes", "0", "--out", "OUT"], ["drawing"]),
+        (["compare", "RUN", "--json", "--out", "OUT"], ["reading runs", "bootstrapping"]),
+        (["export", "RUN", "--json", "--out", "OUT"], ["compiling", "comparing"]),
+    ],
+)
+def test_long_commands_show_on_a_terminal_what_they_do(
+    run_dir, tmp_path, monkeypatch, capsys, command, phases
+):
+    places = {"RUN": str(run_dir), "OUT": str(tmp_path / "out")}
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert cli.main([places.get(word, word) for word in command]) == 0
+    assert all(f"{phase}  0:0" in terminal.getvalue() for phase in phases)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert out.isascii()
+    assert "\x1b" not in out
+    assert json.loads(out) if "--json" in command else out == f"{tmp_path / 'out'}\n"
 
 
 def test_evaluate_says_which_policy_and_whether_it_is_feasible(algd, run_dir):

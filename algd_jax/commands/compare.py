@@ -11,6 +11,7 @@ import tyro
 from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
 from algd_jax.runs.compare.compare import compare_folders
+from algd_jax.runs.display import working
 from algd_jax.runs.tables import print_comparison
 
 
@@ -38,7 +39,10 @@ class Arguments:
 def run(argv: Sequence[str]) -> int:
     """``algd compare``."""
     arguments = parse(Arguments, argv, "algd compare")
-    comparison, files = compare_folders(arguments.folders, arguments.out, arguments.html)
+    with working() as display:
+        comparison, files = compare_folders(
+            arguments.folders, arguments.out, arguments.html, display
+        )
     written = {"files": [str(path) for path in files.values()]}
     answer(
         arguments.json,

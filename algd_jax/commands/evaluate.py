@@ -8,6 +8,7 @@ from pathlib import Path
 
 from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
+from algd_jax.runs.display import working
 from algd_jax.runs.evaluate import Which, evaluate_run
 from algd_jax.runs.pretrained import place_pretrained
 from algd_jax.runs.tables import print_summary
@@ -41,8 +42,14 @@ class Arguments:
 def run(argv: Sequence[str]) -> int:
     """``algd evaluate``."""
     arguments = parse(Arguments, place_pretrained(argv), "algd evaluate")
-    summary = evaluate_run(
-        arguments.run_dir, arguments.checkpoint, arguments.episodes, arguments.seed, arguments.env
-    )
+    with working() as display:
+        summary = evaluate_run(
+            arguments.run_dir,
+            arguments.checkpoint,
+            arguments.episodes,
+            arguments.seed,
+            arguments.env,
+            display,
+        )
     answer(arguments.json, summary.figures(), lambda console: print_summary(console, summary))
     return 0

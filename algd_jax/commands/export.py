@@ -8,6 +8,7 @@ from pathlib import Path
 
 from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
+from algd_jax.runs.display import working
 from algd_jax.runs.evaluate import Which
 from algd_jax.runs.export.export import export_run
 from algd_jax.runs.pretrained import default_out, place_pretrained
@@ -45,13 +46,15 @@ def run(argv: Sequence[str]) -> int:
     """``algd export``."""
     arguments = parse(Arguments, place_pretrained(argv), "algd export")
     out = arguments.out or default_out(arguments.run_dir, "policy")
-    record = export_run(
-        arguments.run_dir,
-        out,
-        arguments.checkpoint,
-        arguments.onnx,
-        arguments.env,
-        ["algd", "export", *argv],
-    )
+    with working() as display:
+        record = export_run(
+            arguments.run_dir,
+            out,
+            arguments.checkpoint,
+            arguments.onnx,
+            arguments.env,
+            ["algd", "export", *argv],
+            display,
+        )
     answer(arguments.json, record, lambda console: print_export(console, record, out))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from algd_jax.commands.answer import answer
 from algd_jax.runs.arguments import parse
+from algd_jax.runs.display import working
 from algd_jax.runs.evaluate import Which
 from algd_jax.runs.landscape import View, save_landscape
 from algd_jax.runs.pretrained import default_out, place_pretrained
@@ -44,13 +45,16 @@ class Arguments:
 def run(argv: Sequence[str]) -> int:
     """``algd landscape``."""
     arguments = parse(Arguments, place_pretrained(argv), "algd landscape")
-    figures = save_landscape(
-        arguments.run_dir,
-        arguments.view,
-        arguments.checkpoint,
-        arguments.out or default_out(arguments.run_dir, "landscape"),
-        arguments.html,
-        arguments.env,
-    )
+    out = arguments.out or default_out(arguments.run_dir, "landscape")
+    with working() as display:
+        figures = save_landscape(
+            arguments.run_dir,
+            arguments.view,
+            arguments.checkpoint,
+            out,
+            arguments.html,
+            arguments.env,
+            display,
+        )
     answer(arguments.json, figures, lambda console: print_landscape(console, figures))
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algd_jax.runs.arguments import parse
+from algd_jax.runs.display import working
 from algd_jax.runs.pretrained import default_out, place_pretrained
 from algd_jax.runs.report.report import EPISODES, save_report
 from algd_jax.runs.tables import make_console
@@ -40,6 +41,7 @@ def run(argv: Sequence[str]) -> int:
     """``algd report``."""
     arguments = parse(Arguments, place_pretrained(argv), "algd report")
     out = arguments.out or default_out(arguments.folder, "report.html")
-    path = save_report(arguments.folder, out, arguments.episodes, arguments.env)
+    with working() as display:
+        path = save_report(arguments.folder, out, arguments.episodes, arguments.env, display)
     make_console().print(str(path), soft_wrap=True)
     return 0

@@ -13,8 +13,8 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.arguments import parse, parse_known
+from algd_jax.runs.display import Display, displayed
 from algd_jax.runs.interrupt import StopSignals, exit_code
-from algd_jax.runs.output import ignore_lost_output
 from algd_jax.runs.sweep.executors import Executor, Resources, SlurmScript, run_locally
 from algd_jax.runs.sweep.grid import points
 from algd_jax.runs.sweep.halving import REDUCTION, Halving
@@ -93,12 +93,7 @@ def run(argv: Sequence[str]) -> int:
     arguments, trials = read_arguments(argv)
     if arguments.run_dir is None:
         raise ConfigError("--run-dir: is missing, allowed is the folder of the sweep")
-    tell = ignore_lost_output()(lambda line: print(line, flush=True))
-
-    def announce_stop() -> None:
-        tell("stopping after this epoch; press Ctrl-C again to end at once")
-
-    with StopSignals(announce_stop, lambda: None) as signals:
+    with displayed() as display, _stop_signals(display) as signals:
         outcome = sweep(
             trials,
             arguments.run_dir,
@@ -108,7 +103,8 @@ def run(argv: Sequence[str]) -> int:
             minutes=arguments.checkpoint_minutes,
             executor=_executor(arguments, argv),
             stop_requested=signals.requested,
-            tell=tell,
+            tell=display.note,
+            phase=display.phase,
             command=["algd", "sweep", *argv],
             dry_run=arguments.dry_run,
             tracking=arguments.tracking,
@@ -116,8 +112,15 @@ def run(argv: Sequence[str]) -> int:
     if arguments.dry_run or arguments.executor == "slurm-script":
         return 0
     for line in _ending(outcome):
-        tell(line)
+        display.note(line)
     return exit_code(signals.received) if signals.received and not outcome.complete else 0
+
+
+def _stop_signals(display: Display) -> StopSignals:
+    def announce() -> None:
+        display.note("stopping after this epoch; press Ctrl-C again to end at once")
+
+    return StopSignals(announce, display.stop)
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[Arguments, list[Trial]]:

@@ -87,7 +87,11 @@ class LiveDisplay(Display):
         self._title, self._phase, self._phase_start = "", "", time.monotonic()
         self._progress: Progress | None = None
         self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=8, transient=True
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=not console.stderr,
         )
 
     @ignore_lost_output()
@@ -95,8 +99,11 @@ class LiveDisplay(Display):
         self._title = title
         self._live.start()
 
+    @ignore_lost_output()
     def phase(self, name: str) -> None:
         self._phase, self._phase_start = name, time.monotonic()
+        self._live.start()  # Unless it runs already.
+        self._live.refresh()
 
     def epoch(self, progress: Progress) -> None:
         self._progress = progress
@@ -113,7 +120,8 @@ class LiveDisplay(Display):
     def _render(self) -> RenderableType:
         elapsed = _time(time.monotonic() - self._phase_start)
         self._spinner.update(text=Text(f"{self._phase}  {elapsed}"))
-        lines: list[RenderableType] = [Text(self._title, style="bold"), self._spinner]
+        lines: list[RenderableType] = [Text(self._title, style="bold")] if self._title else []
+        lines.append(self._spinner)
         if self._progress:
             lines += [_bar(self._progress), _panel(self._progress), _best(self._progress)]
         return Group(*lines)
@@ -123,6 +131,21 @@ def make_display() -> Display:
     """The live display if standard output is a terminal, else the plain one."""
     console = OutputConsole()
     return LiveDisplay(console) if console.is_terminal else PlainDisplay()
+
+
+@contextlib.contextmanager
+def working() -> Iterator[Display]:
+    """What the user sees of a command that answers at its end: on a terminal what it does now and
+    for how long, elsewhere nothing.
+
+    It is shown on standard error, so that standard output holds the answer alone.
+    """
+    console = Console(stderr=True)
+    display = LiveDisplay(console) if console.is_terminal else Display()
+    try:
+        yield display
+    finally:
+        display.stop()
 
 
 def _figures(progress: Progress) -> str:

@@ -17,6 +17,7 @@ from algd_jax.config import Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
 from algd_jax.runs.logs import Record, by_cost, is_number
 from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training import checkpoint
@@ -245,6 +246,7 @@ def evaluate_run(
     episodes: int | None = None,
     seed: int | None = None,
     env: str | None = None,
+    display: Display | None = None,
 ) -> Summary:
     """Evaluate a policy of a finished or stopped run.
 
@@ -254,6 +256,7 @@ def evaluate_run(
       episodes: how many; by default as many as the run's own final evaluation.
       seed: by default the run's.
       env: the run's environment, needed if it is "module:attribute".
+      display: what the user sees meanwhile; nothing by default.
 
     Raises:
       ConfigError: if this is no run, it has no such checkpoint, or a number is out of range.
@@ -266,6 +269,7 @@ def evaluate_run(
     choose_checkpoint(directory, which)  # Fails before anything slow.
     trainer = build(config)
     check_evaluation_memory(trainer)
+    (display or Display()).phase("compiling and playing episodes")
     return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)
 
 

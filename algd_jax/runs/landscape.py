@@ -17,6 +17,7 @@ from algd_jax.envs import SafetyEnv
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory, write_json
+from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import (
     Which,
     check_seed,
@@ -75,6 +76,7 @@ def save_landscape(
     out: Path | None = None,
     html: bool = False,
     env: str | None = None,
+    display: Display | None = None,
 ) -> dict[str, Any]:
     """Write ``landscape.json``, ``landscape.png`` and, if asked for, ``landscape.html``.
 
@@ -85,6 +87,7 @@ def save_landscape(
       out: folder to write to, RUN_DIR/landscape by default.
       html: whether to write the interactive picture, which needs Plotly.
       env: the run's environment, needed if it is "module:attribute".
+      display: what the user sees meanwhile; nothing by default.
 
     Returns:
       The numbers, as written to ``landscape.json``, files included.
@@ -94,7 +97,9 @@ def save_landscape(
     """
     if html and importlib.util.find_spec("plotly") is None:
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
+    (display := display or Display()).phase("compiling and measuring energies")
     landscape = explore(run_dir, view, which, env)
+    display.phase("drawing")
     out = out or run_dir / "landscape"
     files = {"json": out / "landscape.json", "png": out / "landscape.png"}
     if html:

@@ -4,7 +4,7 @@ import sys
 
 from rich.console import Console
 
-from algd_jax.runs.display import LiveDisplay, PlainDisplay, Progress, make_display
+from algd_jax.runs.display import LiveDisplay, PlainDisplay, Progress, make_display, working
 from algd_jax.runs.output import OutputConsole
 from tests.runs.support import lost_output
 
@@ -72,3 +72,39 @@ def test_live_display_shows_phase_and_figures():
         "best feasible return 12.50 at step 1,600",
     ):
         assert part in text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_what_a_command_does_meanwhile_is_shown_on_a_terminal_beside_its_answer(
+    monkeypatch, capsys
+):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with working() as display:
+        display.phase("bootstrapping")
+        print("an answer")
+        display.phase("drawing")
+    assert capsys.readouterr().out == "an answer\n"
+    shown = terminal.getvalue()
+    assert "bootstrapping  0:00:00" in shown
+    assert "drawing" in shown
+    assert "answer" not in shown
+    assert shown.endswith("\x1b[2K")  # The line is gone.
+
+
+def test_elsewhere_a_command_is_quiet(capsys):
+    with working() as display:
+        display.phase("bootstrapping")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_phase_begins_a_live_display():
+    screen = io.StringIO()
+    display = LiveDisplay(Console(file=screen, force_terminal=True, width=100))
+    display.phase("compiling")
+    display.stop()
+    assert "compiling  0:00:00" in screen.getvalue()

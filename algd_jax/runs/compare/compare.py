@@ -10,11 +10,15 @@ from pathlib import Path
 from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.summary import Comparison, compare
+from algd_jax.runs.display import Display
 from algd_jax.runs.new_folder import check_free, fill
 
 
 def compare_folders(
-    folders: Sequence[Path], out: Path | None = None, html: bool = False
+    folders: Sequence[Path],
+    out: Path | None = None,
+    html: bool = False,
+    display: Display | None = None,
 ) -> tuple[Comparison, dict[str, Path]]:
     """Compare the finished runs of sweep directories and run directories.
 
@@ -23,6 +27,7 @@ def compare_folders(
       out: new or empty folder for ``comparison.json`` and the pictures; by default nothing is
         written.
       html: whether to write the interactive page too, which needs Plotly.
+      display: what the user sees meanwhile; nothing by default.
 
     Returns:
       The comparison, and the files written.
@@ -31,8 +36,14 @@ def compare_folders(
       ConfigError: for bad input, before anything is written.
     """
     _check(out, html)
-    comparison = compare(read_runs(folders))
-    return comparison, {} if out is None else _write(comparison, out, html)
+    (display := display or Display()).phase("reading runs")
+    runs = read_runs(folders)
+    display.phase("bootstrapping")
+    comparison = compare(runs)
+    if out is None:
+        return comparison, {}
+    display.phase("drawing")
+    return comparison, _write(comparison, out, html)
 
 
 def _check(out: Path | None, html: bool) -> None:

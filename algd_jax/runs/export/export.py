@@ -15,6 +15,7 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import Which, choose_checkpoint, load_agent
 from algd_jax.runs.export import metadata
 from algd_jax.runs.export.checking import (
@@ -37,6 +38,7 @@ def export_run(
     onnx: bool = False,
     env: str | None = None,
     command: Sequence[str] = (),
+    display: Display | None = None,
 ) -> dict[str, Any]:
     """Write the policy of a run alone, in several forms, each compared with the original before.
 
@@ -47,6 +49,7 @@ def export_run(
       onnx: whether to write that form too, which needs ONNX and ONNX Runtime.
       env: the run's environment, needed if it is "module:attribute".
       command: the command line, for ``policy.json``.
+      display: what the user sees meanwhile; nothing by default.
 
     Returns:
       What ``policy.json`` holds.
@@ -61,6 +64,7 @@ def export_run(
     config = directory.read_config(env)
     which = choose_checkpoint(directory, which)
     check_free(out)
+    (display := display or Display()).phase("compiling")
     trainer = build(_in_float32(config))
     check_evaluation_memory(trainer)
     agent, step = load_agent(trainer, directory, which)
@@ -71,7 +75,9 @@ def export_run(
     with jax.default_matmul_precision("highest"):
         files = {name: form.files(policy) for name, form in FORMS.items() if onnx or name != "onnx"}
         forms = {name: FORMS[name].load(content) for name, content in files.items()}
+        display.phase("comparing")
         found = differences(forms, policy, originals, stream_key(config.seed, Stream.EXPORT))
+        display.stop()  # Nothing else shall run beside what is timed.
         times = latencies(
             {"original": originals[0]} | {name: form.deterministic for name, form in forms.items()},
             policy.obs_size,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
 from algd_jax.runs.new_file import check_new, write_new
 from algd_jax.runs.report.run_page import run_page
 from algd_jax.runs.report.sweep_page import sweep_page
@@ -17,7 +18,11 @@ EPISODES = 8
 
 
 def save_report(
-    folder: Path, out: Path | None = None, episodes: int = EPISODES, env: str | None = None
+    folder: Path,
+    out: Path | None = None,
+    episodes: int = EPISODES,
+    env: str | None = None,
+    display: Display | None = None,
 ) -> Path:
     """Write the report of a run or of a sweep.
 
@@ -27,6 +32,7 @@ def save_report(
       episodes: of a run, played to compare its critics with what comes of its actions; 0 plays
         nothing. Nothing is played of a sweep.
       env: the run's environment, needed if it is "module:attribute".
+      display: what the user sees meanwhile; nothing by default.
 
     Returns:
       The file.
@@ -41,7 +47,13 @@ def save_report(
     is_sweep = _is_sweep(folder)
     out = out or folder / "report.html"
     check_new(out)
-    write_new(out, sweep_page(folder) if is_sweep else run_page(folder, episodes, env))
+    display = display or Display()
+    if is_sweep:
+        display.phase("comparing trials")
+        page = sweep_page(folder)
+    else:
+        page = run_page(folder, episodes, env, display)
+    write_new(out, page)
     return out
 
 

@@ -11,6 +11,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import CostSummary, Summary, choose_checkpoint, episode_keys
 from algd_jax.runs.evaluation_file import read_summary
 from algd_jax.runs.logs import Record, is_feasible, is_number, log_name, read_records
@@ -47,7 +48,9 @@ class Logs(NamedTuple):
     circumstances: dict[str, Any]
 
 
-def run_page(folder: Path, episodes: int, env: str | None = None) -> bytes:
+def run_page(
+    folder: Path, episodes: int, env: str | None = None, display: Display | None = None
+) -> bytes:
     """Read the folder, play the policy and make the page.
 
     Raises:
@@ -55,7 +58,10 @@ def run_page(folder: Path, episodes: int, env: str | None = None) -> bytes:
     """
     directory = RunDirectory(folder)
     logs = read_logs(directory, env)
-    return compose(logs, measured(directory, logs.config, episodes), landscape(directory))
+    (display := display or Display()).phase("compiling and playing episodes")
+    evidence = measured(directory, logs.config, episodes)
+    display.phase("drawing")
+    return compose(logs, evidence, landscape(directory))
 
 
 def read_logs(directory: RunDirectory, env: str | None = None) -> Logs:

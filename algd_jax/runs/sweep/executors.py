@@ -43,11 +43,13 @@ class Watcher(NamedTuple):
       show: takes each epoch's report.
       tell: takes a line for the user.
       stop_requested: asked after each epoch; a true answer ends the job with checkpoints.
+      phase: takes what is done from now on.
     """
 
     show: Callable[[Report], None]
     tell: Callable[[str], None]
     stop_requested: Callable[[], bool]
+    phase: Callable[[str], None] = lambda name: None
 
 
 Executor = Callable[[Job, Watcher], None]
@@ -79,6 +81,7 @@ def run_locally(job: Job, watcher: Watcher) -> None:
             job.minutes,
             job.command,
             tracking=job.tracking,
+            phase=watcher.phase,
         ):
             watcher.show(report)
 

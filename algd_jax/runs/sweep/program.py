@@ -93,6 +93,7 @@ def run_program(
     command: tuple[str, ...] = (),
     patience: float = 0.0,
     tracking: Tracking = Tracking(),
+    phase: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Report]:
     """Begin or resume a program and run it to its end; a report for each epoch.
 
@@ -106,6 +107,7 @@ def run_program(
       command: the command line, for the record.
       patience: how long to wait for another process that is still running the program [s].
       tracking: where else trials are logged.
+      phase: takes what is done from now on.
 
     Raises:
       ConfigError: if the program does not fit, or another process is running it.
@@ -115,7 +117,7 @@ def run_program(
         if is_complete(directory, plan, number):
             return
         check_fits(plan, number)
-        run = _ProgramRun(directory, plan, number, minutes, tracking)
+        run = _ProgramRun(directory, plan, number, minutes, tracking, phase)
         try:
             yield from run.run(stop_requested, command)
             write_tables(directory, plan)
@@ -138,8 +140,10 @@ class _ProgramRun:
         number: int,
         minutes: float,
         tracking: Tracking,
+        phase: Callable[[str], None],
     ):
         self.directory, self.plan, self.number, self.minutes = directory, plan, number, minutes
+        self.phase = phase
         self.notes: list[str] = []
         self.told: set[str] = set()
         self.trials = plan.members(number)
@@ -199,6 +203,7 @@ class _ProgramRun:
 
     def _restore(self) -> _Carry:
         """The state of the last undamaged checkpoint."""
+        self.phase("restoring")
         restored: Restored[_Carry] = checkpoint.restore(self.folder, self._like)
         for line in restored.damaged.values():
             self._tell(f"{line}; going on from the one of step {restored.step}")
@@ -215,6 +220,7 @@ class _ProgramRun:
         return _Carry(state, state.agent)
 
     def _compile(self, keys: jax.Array, *, fresh: bool) -> None:
+        self.phase("compiling and warming up" if fresh else "compiling")
         self.programs = Programs(self.population, self.hyper, keys, fresh=fresh)
 
     def _open(self, carry: _Carry) -> None:
@@ -227,11 +233,13 @@ class _ProgramRun:
 
     def _epoch(self, carry: _Carry, epoch: int) -> _Carry:
         """Train, evaluate and log; ``epoch`` counts from 0."""
+        self.phase("training")
         clock = time.perf_counter()
         state, metrics = self.programs.train_epoch(carry.state, self.hyper)
         metrics, updates = jax.device_get((metrics, state.agent.updates))
         seconds, step = time.perf_counter() - clock, _step(state)
         self._find_failures(state.health, step)
+        self.phase("evaluating")
         keys = self._keys(Stream.EVALUATION, epoch)
         episodes = jax.device_get(self.programs.evaluate(state.agent, keys, self.hyper))
         is_best = np.array(
@@ -270,6 +278,7 @@ class _ProgramRun:
 
     def _keep(self, carry: _Carry) -> None:
         """Write the whole state and, once it is on disk, what follows from it."""
+        self.phase("checkpointing")
         step = _step(carry.state)
         if step != self.saved_step:
             notes = {"members": self.numbers}
@@ -284,6 +293,7 @@ class _ProgramRun:
 
     def _end(self, carry: _Carry) -> None:
         """The final evaluations, with the keys and the policies of lone runs."""
+        self.phase("final evaluation")
         has_best = np.array([one.best is not None for one in self.members])
         agents = self.select(self._put(has_best), carry.best, carry.state.agent)
         loop = self.config.loop

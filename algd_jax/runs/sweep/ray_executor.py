@@ -50,6 +50,7 @@ class RayExecutor:
           RunError: if a program fails, or is lost again and again.
         """
         check_address(self.address)
+        watcher.phase("waiting for the cluster")
         with _cluster(self.address) as ray:
             _check_resources(ray, self.resources)
             _Tasks(ray, self.resources, job, watcher).run()

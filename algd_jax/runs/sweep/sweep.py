@@ -55,6 +55,7 @@ def sweep(
     stop_requested: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = lambda line: None,
     command: Sequence[str] = (),
+    phase: Callable[[str], None] = lambda name: None,
     dry_run: bool = False,
     tracking: Tracking = Tracking(),
 ) -> Outcome:
@@ -72,6 +73,7 @@ def sweep(
         with a checkpoint.
       tell: takes a line for the user.
       command: the command line, for the record.
+      phase: takes what is done from now on, for a display.
       dry_run: only tell the plan, and write nothing.
       tracking: where else trials are logged.
 
@@ -98,7 +100,7 @@ def sweep(
             directory.add_resumption(command)
         progress = _Progress(plan, missing, tell)
         job = Job(directory, plan, missing, minutes, tuple(command), tracking)
-        executor(job, Watcher(progress.show, tell, stop_requested))
+        executor(job, Watcher(progress.show, tell, stop_requested, phase))
         write_tables(directory, plan)
     statuses = [directory.trial(trial).status for trial in plan.trials]
     ends = map(statuses.count, (DONE, FAILED, PRUNED))

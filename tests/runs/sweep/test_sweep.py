@@ -134,7 +134,13 @@ def test_a_sweep_and_its_trials_are_the_same_comparison(undisturbed):
 
 def test_a_stopped_sweep_resumes_to_the_same_numbers(undisturbed, tmp_path):
     folder = tmp_path / "sweep"
-    outcome = sweep(TRIALS, folder, stop_requested=stop_after(3))
+    phases = []
+    outcome = sweep(TRIALS, folder, stop_requested=stop_after(3), phase=phases.append)
+    assert phases[:6] == [
+        "compiling and warming up",
+        *2 * ["training", "evaluating"],
+        "checkpointing",
+    ]
     assert not outcome.complete
     assert set(results(folder).status) == {"running"}
     assert sweep(TRIALS, folder).complete
