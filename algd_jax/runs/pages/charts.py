@@ -117,7 +117,7 @@ def _chart(caption: str, figure: go.Figure) -> str:
     chart = figure.to_html(
         full_html=False,
         include_plotlyjs=False,
-        config={"responsive": True, "displayModeBar": False},
+        config={"displayModeBar": False},
         auto_play=False,
     )
     head = f"<figcaption>{escape(caption)}</figcaption>{legend}{_player(figure)}"

@@ -9,12 +9,9 @@ const chartOf = (element) => element.closest("figure").querySelector(".js-plotly
 // A chart is drawn before its neighbours are there, so it does not know its width yet.
 function fit(chart) {
   const { narrow, wide } = chart.layout.meta ?? {};
-  if (narrow) {
-    const layout = chart.clientWidth < NARROW ? narrow : wide;
-    chart.parentElement.style.height = `${layout.height}px`;
-    Plotly.relayout(chart, layout);
-  }
-  Plotly.Plots.resize(chart);
+  const layout = (chart.clientWidth < NARROW ? narrow : wide) ?? {};
+  if (layout.height) chart.parentElement.style.height = `${layout.height}px`;
+  Plotly.relayout(chart, { ...layout, width: chart.clientWidth });
 }
 
 // Buttons of a legend show and hide the traces of their group.
