@@ -26,7 +26,14 @@ copyright = "the algd-jax authors, Apache-2.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**", "benchmarks/*.md", "experiments/**/*.md"]
+include_patterns = [
+    "*.md",
+    "docs/**",
+    "benchmarks/*.md",
+    "experiments/*.md",
+    "experiments/**/*.md",
+    "algd_jax/pretrained/*/README.md",
+]
 exclude_patterns = ["experiments/results/convexification/*"]
 nitpicky = True  # What docstrings refer to exists; types come from signatures, many foreign ones.
 nitpick_ignore_regex = [("py:(class|data|exc|obj)", ".*")]

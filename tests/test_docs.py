@@ -18,7 +18,14 @@ from tests.runs.render.scene import SceneProbe
 from tests.runs.support import TINY_FLAGS, tiny_config
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ["adapters.md", "own_environment.md", "python.md", "reliability.md", "sweeps.md"]
+PAGES = [
+    "adapters.md",
+    "own_environment.md",
+    "pretrained.md",
+    "python.md",
+    "reliability.md",
+    "sweeps.md",
+]
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -49,7 +49,7 @@ def trained_actor(trainer: Trainer, directory: RunDirectory, which: Which) -> Ac
         agent, hyper = parameters
         return lambda obs, key: trainer.algorithm.act_deterministic(agent, obs, hyper)
 
-    name = f"{which} policy of {directory.path}, {step:,} steps"
+    name = f"{which} policy of {directory.path.resolve().name}, {step:,} steps"
     parameters = (agent, trainer.config.hyper.as_arrays())
     return Actor(name, policy, parameters, trainer.config.limits)
 
