@@ -9,6 +9,7 @@ import pytest
 
 from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
 from experiments import convexification as toy
+from experiments import draw_chain
 
 
 def test_optimum_is_the_best_feasible_point_of_a_fine_grid():
@@ -63,3 +64,16 @@ def test_experiment_writes_results_table_and_figure(tmp_path):
             assert low <= row[figure]["mean"] <= high
     assert len((tmp_path / "table.md").read_text().splitlines()) == 2 + len(settings)
     assert (tmp_path / "convexification.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_of_the_chain(tmp_path, monkeypatch):
+    monkeypatch.setattr(draw_chain, "SIZES", toy.Sizes(steps=2, batch=4, width=4, chain_steps=3))
+    monkeypatch.setattr(draw_chain, "LAGRANGIANS", {"augmented": augmented_lagrangian})
+    params = toy.make_actor(draw_chain.SIZES).init(jax.random.key(0), toy.HYPER)
+    actions = draw_chain.denoised(params, jax.random.key(1))
+    assert actions.shape == (4, draw_chain.ACTIONS, 2)
+    assert np.abs(actions).max() <= 1
+    noise = np.arctanh(actions[0])
+    np.testing.assert_allclose(noise.std(axis=0), toy.HYPER.sigma_max, rtol=0.15)
+    draw_chain.draw(tmp_path / "chain.png")
+    assert (tmp_path / "chain.png").read_bytes().startswith(b"\x89PNG")
