@@ -108,6 +108,8 @@ class AgentConfig:
       target_period: updates between two steps of the target critics.
       compute: in what networks compute: float32, or bfloat16 for accelerators; parameters,
         optimisers, losses and environments stay float32.
+      chain_gradient: whether the score regression teaches the chain too, through its point a_k, as
+        in the paper's reference.
     """
 
     diffusion: str = "ve"
@@ -123,6 +125,7 @@ class AgentConfig:
     time_features: int = 16
     target_period: int = 2
     compute: str = "float32"
+    chain_gradient: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

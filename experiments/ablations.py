@@ -38,6 +38,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "cost_critics": (1, 2, 4, 8),
     "diffusion": ("ve", "ddpm"),
     "goal_terminates": (True, False),
+    "chain_gradient": (True, False),
 }
 """Values of each field; the presets' are among them."""
 

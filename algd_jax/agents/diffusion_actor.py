@@ -99,12 +99,14 @@ class DiffusionActor:
       squash: latent to action.
       score_samples: M, Monte Carlo samples of the score target.
       form: schedule and reverse step.
+      chain_gradient: whether the score error's gradient reaches the chain through a_k.
     """
 
     network: ScoreNetwork
     squash: SquashFunction
     score_samples: int
     form: Form
+    chain_gradient: bool = True
 
     def init(self, key: jax.Array, hyper: Hyper) -> dict:
         """Parameters of the score model."""
@@ -143,12 +145,15 @@ class DiffusionActor:
         """Energy of the action + ``score_weight`` · mean squared error of the score (auxiliary).
 
         The score is regressed at (a_k, k) of the very chain that produced the action. As in the
-        paper's reference, a_k stays in the graph; only the target is a constant.
+        paper's reference, a_k stays in the graph, unless ``chain_gradient`` is false; the target is
+        a constant.
         """
 
         def chain(obs, noise):
             latents = self.latents(params, obs, noise.chain, hyper)
             noisy_action = self.squash(_row(latents, noise.k))
+            if not self.chain_gradient:
+                noisy_action = jax.lax.stop_gradient(noisy_action)
             score = self._models(params, obs).score(noisy_action, noise.k)
             return self.squash(latents[0]), noisy_action, score
 
@@ -229,6 +234,5 @@ def make_diffusion_actor(
         form.noise_head,
         COMPUTE_TYPES[sizes.compute],
     )
-    return DiffusionActor(
-        network, squash_to_box(action_low, action_high), sizes.score_samples, form
-    )
+    squash = squash_to_box(action_low, action_high)
+    return DiffusionActor(network, squash, sizes.score_samples, form, sizes.chain_gradient)

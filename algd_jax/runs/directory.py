@@ -22,11 +22,11 @@ from algd_jax.errors import ConfigError, shown
 from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.provenance import provenance
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Of ``config.json``."""
 
 _OLDEST_VERSION = 4
-"""The oldest that is read: files of version 4 do not say what happens when numbers go bad."""
+"""The oldest that is read."""
 
 _LARGEST_CONFIG = 2**20
 
@@ -195,8 +195,7 @@ class RunDirectory:
         for name, kind in (("config", dict), ("resumed", list)):
             if not isinstance(record.get(name), kind):
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
-        if version == _OLDEST_VERSION:
-            record["config"].setdefault("health", dataclasses.asdict(HealthConfig()))
+        _add_what_came_later(record["config"], version)
         return record | {"format_version": FORMAT_VERSION}
 
     def _check_links(self) -> None:
@@ -228,6 +227,14 @@ class RunDirectory:
         ):
             if path.exists() and not path.is_dir():
                 raise ConfigError(f"run_dir: {path} is no folder")
+
+
+def _add_what_came_later(config: dict[str, Any], version: int) -> None:
+    """Give a configuration of an older version the fields it lacks, as it ran without them."""
+    if version < 5:
+        config.setdefault("health", dataclasses.asdict(HealthConfig()))
+    if version < 6 and isinstance(config.get("agent"), dict):
+        config["agent"].setdefault("chain_gradient", True)
 
 
 def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:

@@ -1,5 +1,9 @@
 """Actors on energies given in closed form, without critics; and the slope of the learnt energy."""
 
+import dataclasses
+from functools import partial
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +46,28 @@ def score_error(actor, params, noise):
     inputs = ({"params": params}, OBS, action, noise.k)
     (score,) = actor.network.apply(*inputs, method="heads")
     return jnp.mean((score - target) ** 2)
+
+
+def test_the_score_error_teaches_the_chain_unless_told_not_to():
+    """Without, its gradient is that of a regression at fixed points; its value is the same."""
+    energies = jnp.vectorize(two_modes, signature="(a)->()")
+
+    def mean_error(actor, params, noise):
+        obs = jnp.broadcast_to(OBS, (64, 1))
+        return actor.loss_terms(params, obs, energies, noise, HYPER).auxiliary.mean()
+
+    found = {}
+    for reaches in (True, False):
+        sizes = dataclasses.replace(SIZES, chain_gradient=reaches)
+        actor = make_algorithm("algd", 1, (-1.0,), (1.0,), 10, sizes).parts.actor
+        params = actor.init(jax.random.key(0), HYPER)
+        noise = jax.vmap(actor.draw_noise)(jax.random.split(jax.random.key(1), 64))
+        found[reaches] = jax.value_and_grad(partial(mean_error, actor))(params, noise)
+    fixed = jax.value_and_grad(lambda params: score_loss(actor, params, noise).mean())(params)
+    chex.assert_trees_all_close(found[False], fixed, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found[True][0], found[False][0])
+    difference = optax.tree.norm(optax.tree.sub(found[True][1], fixed[1]))
+    assert difference > 0.01 * optax.tree.norm(fixed[1])
 
 
 def trained_actions(name, loss):
