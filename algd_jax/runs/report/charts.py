@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from algd_jax.runs.logs import Record, log_name
 from algd_jax.runs.pages.charts import (
-    BLUE,
     COLORS,
     GREY,
-    ORANGE,
     RED,
     Moment,
     add_moments,
     stack_when_narrow,
     styled,
 )
+from algd_jax.runs.pages.page import escape
 from algd_jax.runs.report.evidence import Calibration, Denoising
 
 if TYPE_CHECKING:
@@ -100,16 +99,20 @@ def lines(
     return styled(figure)
 
 
-def calibration(found: Calibration) -> go.Figure:
-    """Values against what came of them; on the grey diagonal critics are right."""
+def calibration(found: Calibration, names: Sequence[str]) -> go.Figure:
+    """Values against what came of them; on the grey diagonal critics are right.
+
+    Args:
+      found: of C constraints.
+      names: of the constraints.
+    """
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(1, 2, horizontal_spacing=0.14)
-    pairs = (
-        (found.reward_value, found.realised_return, "return", BLUE),
-        (found.risk, found.realised_cost, "cost", ORANGE),
-    )
-    for column, (value, realised, name, color) in enumerate(pairs, start=1):
+    pairs = _pairs(found, names)
+    figure = make_subplots(1, len(pairs), horizontal_spacing=0.28 / len(pairs))
+    for column, ((name, (value, realised)), color) in enumerate(
+        zip(pairs.items(), itertools.cycle(COLORS), strict=False), start=1
+    ):
         ends = [float(min(value.min(), realised.min())), float(max(value.max(), realised.max()))]
         figure.add_scatter(
             x=ends,
@@ -130,24 +133,30 @@ def calibration(found: Calibration) -> go.Figure:
             row=1,
             col=column,
         )
-        figure.update_xaxes(title=f"realised discounted {name}", col=column)
-        figure.update_yaxes(title="the critics'", col=column)
-    return stack_when_narrow(styled(figure), [260, 260])
+        figure.update_xaxes(title=f"realised discounted {escape(name)}", col=column)
+    figure.update_yaxes(title="the critics'", col=1)
+    return stack_when_narrow(styled(figure), [260] * len(pairs))
 
 
-def calibration_words(found: Calibration) -> str:
+def calibration_words(found: Calibration, names: Sequence[str]) -> str:
     """The same in numbers."""
 
-    def words(value: jax.Array, realised: jax.Array, name: str) -> str:
+    def words(name: str, value: np.ndarray, realised: np.ndarray) -> str:
         bias, spread = float(np.mean(value - realised)), float(np.std(value - realised))
         return f"{name}: {bias:+.3g} on average, ± {spread:.3g}"
 
-    count = len(found.risk)
+    told = "; ".join(words(name, *pair) for name, pair in _pairs(found, names).items())
     return (
-        f"Critics minus what came of it, at {count} states of deterministic episodes; "
-        f"{words(found.reward_value, found.realised_return, 'return')}; "
-        f"{words(found.risk, found.realised_cost, 'cost (risk)')}."
+        f"Critics minus what came of it, at {len(found.risk)} states of deterministic episodes; "
+        f"{told}."
     )
+
+
+def _pairs(found: Calibration, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Values and what came of them, [n] each, of the return and of every constraint."""
+    pairs = {"return": (found.reward_value, found.realised_return)}
+    columns = zip(np.transpose(found.risk), np.transpose(found.realised_cost), strict=True)
+    return pairs | dict(zip(names, columns, strict=True))
 
 
 def denoising(found: Denoising) -> go.Figure:

@@ -24,11 +24,13 @@ _STATES = 20
 
 
 class Calibration(struct.PyTreeNode):
-    """Critics' values beside what came of them, at n states of episodes.
+    """Critics' values beside what came of them, at n states of episodes, for C constraints.
 
     Attributes:
-      reward_value, risk: [n] of the policy's actions; risk of the first constraint.
-      realised_return, realised_cost: [n] discounted sums from there on.
+      reward_value: [n] of the policy's actions.
+      risk: [n, C] likewise.
+      realised_return: [n] discounted sums from there on.
+      realised_cost: [n, C] likewise.
     """
 
     reward_value: jax.Array
@@ -76,15 +78,21 @@ def calibrate(
 
     state = env.reset(jax.random.split(key, episodes))
     _, (made, done) = jax.lax.scan(step, state, length=length)
-    cost = made.cost.reshape(length, episodes, -1)[..., 0]
+    cost = made.cost.reshape(length, episodes, -1)
     returns = discounted_sums(made.reward, jnp.maximum(made.terminated, done), hyper.discount)
-    costs = discounted_sums(cost, jnp.maximum(made.cost_terminated, done), hyper.cost_discount)
+    cost_ends = jnp.maximum(made.cost_terminated, done)[..., None]
+    costs = discounted_sums(cost, cost_ends, hyper.cost_discount)
     rows = jnp.linspace(0, length // 2, _STATES).astype(jnp.int32)
     values = trainer.algorithm.parts.critics.at_state(agent.critics, made.obs[rows])
     reward_value, risk = pessimistic(values(made.action[rows]), hyper.kappa)
-    risk = risk.reshape(_STATES, episodes, -1)[..., 0]
-    found = Calibration(reward_value, risk, returns[rows], costs[rows])
-    return jax.tree.map(jnp.ravel, found), made.obs[length // 4, 0]
+    count = _STATES * episodes
+    found = Calibration(
+        reward_value.ravel(),
+        risk.reshape(count, -1),
+        returns[rows].ravel(),
+        costs[rows].reshape(count, -1),
+    )
+    return found, made.obs[length // 4, 0]
 
 
 def discounted_sums(gains: jax.Array, ends: jax.Array, discount: Scalar) -> jax.Array:
@@ -92,7 +100,7 @@ def discounted_sums(gains: jax.Array, ends: jax.Array, discount: Scalar) -> jax.
 
     Args:
       gains: [T, ...].
-      ends: [T, ...] 1 where nothing is added beyond the step.
+      ends: [T, ...] 1 where nothing is added beyond the step; may have axes of length 1.
       discount: [] γ.
     """
 

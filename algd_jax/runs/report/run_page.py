@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +95,7 @@ def measured(directory: RunDirectory, config: Config, episodes: int) -> list[Sec
     words = note(f"{heading(episode, limit)}; the deterministic {which} policy. Costs are red.")
     agent, _ = actor.parameters
     evidence = gather(trainer, agent, stream_key(config.seed, Stream.REPORT), episodes)
-    return [Section("An episode", words + shown), *_evidence(evidence)]
+    return [Section("An episode", words + shown), *_evidence(evidence, config.constraints)]
 
 
 def landscape(directory: RunDirectory) -> list[Section]:
@@ -106,6 +107,8 @@ def landscape(directory: RunDirectory) -> list[Section]:
     path = directory.path / "landscape" / "landscape.png"
     if not path.is_file():
         return []
+    if path.is_symlink():
+        raise ConfigError(f"run_dir: {path} is a link, allowed is a picture of algd landscape")
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_PICTURE + 1)
@@ -194,11 +197,11 @@ def _statistics(mean: float, std: float, interval: tuple[float, float] | None) -
     return [_number(mean), _number(std), between]
 
 
-def _evidence(evidence: Evidence) -> list[Section]:
+def _evidence(evidence: Evidence, names: Sequence[str]) -> list[Section]:
     found = evidence.calibration
     title = "Values of the critics against what came of them"
-    figure = charts_html({title: charts.calibration(found)}, is_wide=True)
-    explained = note(charts.calibration_words(found)) + note(
+    figure = charts_html({title: charts.calibration(found, names)}, is_wide=True)
+    explained = note(charts.calibration_words(found, names)) + note(
         "Critics judge the sampling policy they were trained on; these episodes are deterministic."
     )
     sections = [Section("Calibration", explained + figure)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from algd_jax.runs.build import build
+from algd_jax.runs.report.charts import calibration, calibration_words
 from algd_jax.runs.report.evidence import calibrate, denoise, discounted_sums, gather
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
@@ -34,11 +35,26 @@ def test_what_came_of_constant_gains_is_a_geometric_sum():
     steps = np.linspace(0, 4, 20).astype(int)
     expected = np.repeat([(1 - 0.99 ** (8 - t)) / (1 - 0.99) for t in steps], 3)
     np.testing.assert_allclose(found.realised_return, expected, rtol=1e-5)
-    np.testing.assert_allclose(found.realised_cost, 0.5 * expected, rtol=1e-5)
+    np.testing.assert_allclose(found.realised_cost, 0.5 * expected[:, None], rtol=1e-5)
     assert obs.shape == (2,)
     # The critics' side: the same functions at the same pairs, so a critic is told apart by state.
-    assert found.risk.shape == found.reward_value.shape == (60,)
+    assert (found.reward_value.shape, found.risk.shape) == ((60,), (60, 1))
     assert len(np.unique(found.reward_value)) > 10
+
+
+def test_every_constraint_is_calibrated():
+    config = dataclasses.replace(
+        tiny_config("PartsProbe", cost_limit=(1.0, 2.0)), constraints=("cost_low", "cost_high")
+    )
+    trainer, agent, hyper = fresh(config)
+    found, _ = jax.jit(lambda key: calibrate(trainer, agent, key, hyper, 2))(jax.random.key(1))
+    assert found.risk.shape == found.realised_cost.shape == (40, 2)
+    # In each step the one costs 0.25, the other 1.
+    np.testing.assert_allclose(found.realised_cost[:, 1], 4 * found.realised_cost[:, 0], rtol=1e-5)
+    assert not np.any(found.risk[:, 0] == found.risk[:, 1])
+    names = [trace.name for trace in calibration(found, config.constraints).data if trace.name]
+    assert names == ["return", "cost_low", "cost_high"]
+    assert "cost_high: " in calibration_words(found, config.constraints)
 
 
 @pytest.mark.parametrize("diffusion", ["ve", "ddpm"])
@@ -62,4 +78,4 @@ def test_a_policy_without_a_chain_has_no_denoising():
     trainer, agent, _ = fresh(dataclasses.replace(tiny_config(), algorithm="sac"))
     evidence = gather(trainer, agent, jax.random.key(0), episodes=2)
     assert evidence.denoising is None
-    assert evidence.calibration.risk.shape == (40,)
+    assert evidence.calibration.risk.shape == (40, 1)

@@ -151,6 +151,7 @@ def test_a_run_that_lost_its_numbers_is_reported_with_dashes(tmp_path):
         (["odd"], "odd/evaluation.json: is no evaluation of a run"),
         (["without", "--episodes", "1"], "run_dir: without has no checkpoint"),
         (["drawn"], "run_dir: drawn/landscape/landscape.png is no picture of algd landscape"),
+        (["linked"], "run_dir: linked/landscape/landscape.png is a link, allowed is a picture of"),
         (["begun"], "folder: begun is a sweep without results yet: nothing to report"),
     ],
 )
@@ -165,6 +166,9 @@ def test_bad_input_is_one_line(algd, finished, tmp_path, monkeypatch, arguments,
     shutil.copytree(finished, "drawn")
     (tmp_path / "drawn" / "landscape").mkdir()
     (tmp_path / "drawn" / "landscape" / "landscape.png").write_text("none")
+    shutil.copytree("drawn", "linked")
+    (tmp_path / "linked" / "landscape" / "landscape.png").unlink()
+    (tmp_path / "linked" / "landscape" / "landscape.png").symlink_to(finished / "curves.png")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "sweep.json").write_text("{}")
     (tmp_path / "taken.html").write_text("mine")
