@@ -60,6 +60,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["_root"]
 html_copy_source = False
+html_show_search_summary = False  # It would fetch pages, which a browser refuses for files.
 html_show_sphinx = False
 html_use_index = False
 html_domain_indices = False

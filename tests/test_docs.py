@@ -193,10 +193,3 @@ def test_command_with_several_constraints(
     assert main([*shlex.split(command)[1:], *TINY_FLAGS, "--run-dir", "run"]) == 0
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert evaluation["constraints"]["cost_gremlins"]["cost_mean"] == 8.0
-
-
-@pytest.mark.parametrize("page", [*PAGES, "comparing.md", "looking.md"])
-def test_linked_files_exist(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
-    links = re.findall(r"\]\(((?!http)[^)]+)\)", text)
-    assert all((ROOT / "docs" / link).exists() for link in links)

@@ -73,6 +73,24 @@ def test_nothing_is_loaded_from_elsewhere(
     assert not re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", styles)
 
 
+def test_pages_fit_a_phone_and_search_needs_no_network(site: pathlib.Path, browser) -> None:
+    tab = browser.new_page(viewport={"width": 375, "height": 800})
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    written = [file for file in site.rglob("*.html") if "_modules" not in file.parts]
+    for file in written:
+        tab.goto(file.as_uri())
+        width = tab.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= 375, file.relative_to(site)
+    tab.goto((site / "index.html").as_uri())
+    tab.wait_for_url("**/docs/index.html")
+    tab.goto(f"{(site / 'search.html').as_uri()}?q=multiplier")
+    tab.wait_for_selector("#search-results li a")
+    tab.close()
+    assert complaints == []
+
+
 def test_every_page_is_in_the_site(pages: dict[pathlib.Path, Page]) -> None:
     written = {file.stem for file in (ROOT / "docs").rglob("*.md")}
     assert written <= {file.stem for file in pages}

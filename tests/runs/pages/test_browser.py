@@ -1,7 +1,6 @@
 """The pages in a real browser: drawn, in place, readable, and reached by keys."""
 
 import itertools
-import shutil
 
 import pytest
 
@@ -20,20 +19,6 @@ from tests.runs.support import tiny_config
 
 WIDTHS, SCHEMES = (1200, 375), ("light", "dark")
 NAMES = ("run", "sweep", "comparison", "map", "curves")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium as the system has it; nothing is downloaded."""
-    driver = pytest.importorskip("playwright.sync_api", reason="needs Playwright (extra test)")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"needs a browser: none of {', '.join(names)} is installed")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
