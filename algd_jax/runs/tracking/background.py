@@ -50,6 +50,7 @@ class Background(Log):
         self._tasks.put(lambda: self._close(final))
         self._thread.join(self._patience)
         if self._thread.is_alive():
+            self._is_told = True  # What the thread still finds comes after the end.
             self._tell(f"{self._name}: not everything was sent within {self._patience:g} s")
 
     def _work(self) -> None:

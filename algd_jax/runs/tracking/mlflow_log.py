@@ -26,12 +26,20 @@ def check() -> None:
         raise ConfigError(f"--log-to: mlflow: {reason}") from error
 
 
-def _client() -> Any:
+_SETTINGS = {
     # It would write between the lines of the run.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # The next epoch tries again: what is wrong shall be told soon, not after minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+
+
+def _client() -> Any:
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
-    for name in ("mlflow", "alembic"):
+    for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return mlflow.MlflowClient()
 

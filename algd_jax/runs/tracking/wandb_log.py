@@ -9,7 +9,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.runs.logs import Record
 from algd_jax.runs.tracking.service import Service
 
-_SECONDS_TO_FINISH = 30.0
+_SECONDS_TO_BEGIN, _SECONDS_TO_FINISH = 20.0, 30.0
 
 
 def check() -> None:
@@ -53,6 +53,7 @@ class WandbLog(Service):
             settings=wandb.Settings(
                 silent=True,
                 console="off",
+                init_timeout=_SECONDS_TO_BEGIN,
                 finish_timeout=_SECONDS_TO_FINISH,
                 finish_timeout_raises=True,
             ),

@@ -132,11 +132,13 @@ def test_nobody_waits_for_ever(told):
     class Stuck(Memory):
         def record(self, record):
             never.wait(60)
+            raise ConnectionAbortedError
 
     background = Background("memory", Stuck(), told.append, patience=0.05)
     background.open([])
     for record in RECORDS:
         background.record(record)  # Returns at once.
     background.close(None)
-    assert told == ["memory: not everything was sent within 0.05 s"]
     never.set()
+    background._thread.join(10)
+    assert told == ["memory: not everything was sent within 0.05 s"]

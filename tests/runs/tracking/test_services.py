@@ -1,6 +1,7 @@
 """The real packages, without any network: Weights & Biases offline, MLflow in a database file."""
 
 import json
+import socket
 import struct
 
 import pytest
@@ -9,7 +10,7 @@ from algd_jax.runs.logs import read_records
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import train
 from algd_jax.runs.tracking.choice import Tracking
-from tests.runs.support import stop_after, tiny_config
+from tests.runs.support import TINY_FLAGS, stop_after, tiny_config
 
 
 def train_in_two_parts(run_dir, name):
@@ -41,6 +42,21 @@ def test_mlflow(tmp_path, monkeypatch):
     assert run.data.params["cost_limit"] == "2.0"
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert run.data.metrics["final_return_mean"] == evaluation["return_mean"]
+
+
+def test_a_server_that_does_not_answer_is_one_warning(algd, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    flags = ["--env", "ActionProbe", *TINY_FLAGS, "--run-dir", tmp_path / "run"]
+    code, out, err = algd("train", *flags, "--log-to", "mlflow")
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("mlflow: ")]
+    assert "metrics.jsonl has every epoch" in line
+    assert len(read_records(tmp_path / "run" / "metrics.jsonl")) == 4
 
 
 def test_wandb(tmp_path, monkeypatch):
