@@ -55,6 +55,7 @@ def _table(name: str, rows: Sequence[Row]) -> str:
 
 
 def _charts(comparison: Comparison, env: str) -> str:
+    rows = comparison.rows[env]
     figures = {
         "Return and cost while learning: interquartile mean over runs, 95 % bootstrap bands, "
         "limit dashed": curves_figure(comparison, env),
@@ -62,9 +63,9 @@ def _charts(comparison: Comparison, env: str) -> str:
             trade_off_figure(comparison, env)
         ),
     }
-    shown, total = len(COLORS), len(comparison.ranking)
-    some = note(f"Curves of the best {shown} of {total} configurations; the others on a click.")
-    return (some if total > shown else "") + charts_html(figures, is_wide=True)
+    drawn = sum(row.configuration in comparison.ranking[: len(_COLORS)] for row in rows)
+    some = note(f"Curves of {drawn} of {len(rows)} configurations; the others on a click.")
+    return (some if drawn < len(rows) else "") + charts_html(figures, is_wide=True)
 
 
 def curves_figure(comparison: Comparison, env: str) -> go.Figure:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from algd_jax.runs.compare.page import curves_figure, trade_off_figure
+from algd_jax.runs.compare.page import curves_figure, make_comparison_page, trade_off_figure
 from algd_jax.runs.compare.pictures import COLORS
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.summary import compare
@@ -21,6 +21,13 @@ def test_configurations_beyond_the_best_come_on_a_click(comparison):
     assert list(visible.values()) == [True] * len(COLORS) + ["legendonly"] * 2
     assert sum(trace.showlegend for trace in figure.data) == 8
     assert len(figure.data) == 8 * 2 * 2  # Return and cost, each with its band.
+
+
+def test_a_page_says_how_many_curves_are_hidden(comparison):
+    told = "Curves of 6 of 8 configurations; the others on a click."
+    assert make_comparison_page(comparison).decode().count(told) == 1
+    few = comparison._replace(rows={"EnvA": comparison.rows["EnvA"][:2]})
+    assert "on a click" not in make_comparison_page(few).decode()
 
 
 def test_infeasible_points_are_hollow(comparison):

@@ -119,6 +119,8 @@ def test_every_text_of_the_folder_is_escaped(finished, tmp_path):
     record = json.loads((folder / "config.json").read_text())
     record |= {"start_time": HOSTILE, "git_commit": [HOSTILE], "command": ["algd", HOSTILE]}
     record |= {"device": {HOSTILE: {HOSTILE: HOSTILE}}, "versions": HOSTILE}
+    record["config"]["constraints"] = [HOSTILE]
+    record["config"]["preset"] = HOSTILE
     (folder / "config.json").write_text(json.dumps(record))
     evaluation = json.loads((folder / "evaluation.json").read_text())
     names = ("cost_mean", "cost_std", "cost_limit", "cost_interval")
