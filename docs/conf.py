@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 from typing import Any
 
 from docutils import nodes
@@ -65,6 +66,8 @@ html_show_sphinx = False
 html_use_index = False
 html_domain_indices = False
 
+SHARED = re.compile(r"^ +\w+(, \w+)+:")
+
 
 class CommandHelp(SphinxDirective):
     """What `algd [COMMAND] --help` prints."""
@@ -84,7 +87,15 @@ def is_generated(app: Sphinx, what: str, name: str, member: Any, skip: bool, opt
     return skip or name == "replace" or text.startswith("Alias for field number")
 
 
+def keep_names_together(
+    app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]
+) -> None:
+    """Attributes that share a text: `a, b: text` would be read as the type `a,` of `b`."""
+    lines[:] = [SHARED.sub(lambda names: names[0].replace(", ", ","), line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     os.environ["COLUMNS"] = "96"  # How wide help is printed.
     app.connect("autodoc-skip-member", is_generated)
+    app.connect("autodoc-process-docstring", keep_names_together, priority=400)  # Before napoleon.
     app.add_directive("command-help", CommandHelp)
