@@ -12,6 +12,7 @@ import pytest
 
 from algd_jax.cli import main
 from algd_jax.envs import make, registry
+from algd_jax.presets import PRESETS
 from algd_jax.runs.run import train
 from tests.probes import PartsProbe, ProbeEnv
 from tests.runs.render.scene import SceneProbe
@@ -146,6 +147,19 @@ def test_commands_of(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run_commands(page, capsys)
+
+
+def test_memory_of_presets(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "choosing.md").read_text()
+    table = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+ GiB) \|$", page, flags=re.MULTILINE))
+    assert set(table) == set(PRESETS)
+    for name, memory in table.items():
+        sweep = ["sweep", "--preset", name, "--seeds", "1", "--dry-run", "--run-dir", "runs/none"]
+        assert main(sweep) == 0
+        assert f"algd on PointButton1, {memory}\n" in capsys.readouterr().out
 
 
 def test_resume_page(
