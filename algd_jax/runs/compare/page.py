@@ -98,7 +98,8 @@ def trade_off_figure(comparison: Comparison, env: str) -> go.Figure:
     figure = go.Figure()
     edge = front(rows)
     grey = {"mode": "lines", "line": {"color": GREY}, "name": FRONT_LABEL}
-    figure.add_trace(go.Scatter(x=edge[:, 0], y=edge[:, 1], hoverinfo="skip", **grey))
+    if len(edge):
+        figure.add_trace(go.Scatter(x=edge[:, 0], y=edge[:, 1], hoverinfo="skip", **grey))
     for row in rows:
         look = looks[row.configuration]
         symbol = "circle" if row.feasible else "circle-open"

@@ -38,3 +38,9 @@ def test_infeasible_points_are_hollow(comparison):
         (row.mean_cost.value, row.returns.value) for row in rows
     ]
     assert len(edge.x) == sum(row.pareto for row in rows)
+
+
+def test_there_is_no_front_where_nothing_is_feasible(comparison):
+    over = [row for row in comparison.rows["EnvA"] if not row.feasible]
+    figure = trade_off_figure(comparison._replace(rows={"EnvA": over}), "EnvA")
+    assert len(figure.data) == len(over) > 0
