@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_VALUES = 12  # Of one name that are listed.
+_OF_TRIALS = (
+    "Final evaluations of the checkpoint that is named; configurations are compared by the "
+    "evaluations of the last epoch."
+)
 _ENDS = ("trial", "status", "step", "pruned_at", "failure")
 
 
@@ -35,7 +39,7 @@ def sweep_page(folder: Path) -> bytes:
     sections = [
         Section("What was tried", _tried(directory, trials)),
         *compared,
-        Section("Trials", _table(trials)),
+        Section("Trials", note(_OF_TRIALS) + _table(trials)),
         *_unfinished(trials),
         *_origin(directory),
     ]

@@ -74,6 +74,7 @@ def test_every_trial_is_there_and_what_did_not_finish_is_named(written):
     assert "10 of 12 trials done, 1 failed, 1 pruned." in written
     found = sections(written)
     assert [row[0] for row in rows_of(found["Trials"])] == [f"t{n:03d}" for n in range(12)]
+    assert "compared by the evaluations of the last epoch" in found["Trials"]
     assert "All: env EnvA, step 12000, cost_limit 10" in found["Trials"]
     assert rows_of(found["Not finished"]) == [
         ["t003", "failed", "", "reward is NaN"],
