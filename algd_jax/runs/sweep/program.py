@@ -265,8 +265,8 @@ class _ProgramRun:
                     self.members[i].prune(_step(carry.state), rung.epoch, rank, len(ranked))
         staying = sorted(i for number in ranked[: rung.kept] for i in alike[number])
         self._tell(
-            f"after epoch {rung.epoch} {rung.kept} of {len(ranked)} points go on: "
-            f"{len(self.members) - len(staying)} runs are pruned, {len(staying)} are trained"
+            f"after epoch {rung.epoch} go on {rung.kept} of {len(ranked)} points; runs pruned: "
+            f"{len(self.members) - len(staying)}, still trained: {len(staying)}"
         )
         _close([one for i, one in enumerate(self.members) if i not in staying])
         carry = only(carry, np.array(staying))

@@ -52,8 +52,8 @@ def searched(tmp_path_factory, probes):
     outcome = sweep(TRIALS, folder, search=SEARCH, tell=lines.append)
     assert (outcome.trials, outcome.done, outcome.failed, outcome.pruned) == (8, 2, 0, 6)
     assert outcome.complete
-    assert "after epoch 1 2 of 4 points go on: 4 runs are pruned, 4 are trained" in lines
-    assert "after epoch 2 1 of 2 points go on: 2 runs are pruned, 2 are trained" in lines
+    assert "after epoch 1 go on 2 of 4 points; runs pruned: 4, still trained: 4" in lines
+    assert "after epoch 2 go on 1 of 2 points; runs pruned: 2, still trained: 2" in lines
     return folder
 
 
