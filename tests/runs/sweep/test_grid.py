@@ -117,7 +117,7 @@ SAMPLE_FORM = "NAME=uniform:LOW:HIGH or NAME=loguniform:LOW:HIGH"
         (["--grid=rho=1", "--grid=rho=2"], "rho: is swept twice, allowed is once"),
         (["--grid=lr=1", "--grid=critic_lr=2"], "critic_lr: is swept twice, allowed is once"),
         (["--sample=rho=normal:0:1", "--trials=2"],
-         f"--sample rho: got 'normal:0:1', allowed is {SAMPLE_FORM}"),
+         f"--sample rho: got 'normal:0:1', allowed is {SAMPLE_FORM}; did you mean 'uniform'?"),
         (["--sample=rho=uniform:1", "--trials=2"],
          f"--sample rho: got 'uniform:1', allowed is {SAMPLE_FORM}"),
         (["--sample=rho=uniform:2:1", "--trials=2"],
