@@ -457,9 +457,9 @@ FOLDERS = [
     # What only an export reads.
     (missing("checkpoints"), "export run", "run_dir: run has no checkpoint"),
     (config(env="os:system"), "export run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
-    (content("evaluation.json", b"{"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
-    (content("evaluation.json", b"[]"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
-    (huge("evaluation.json"), "export run --checkpoint last", "run_dir: run/evaluation.json is no evaluation"),
+    (content("evaluation.json", b"{"), "export run --checkpoint last", "run/evaluation.json: is no evaluation of a run"),
+    (content("evaluation.json", b"[]"), "export run --checkpoint last", "run/evaluation.json: is no evaluation of a run"),
+    (huge("evaluation.json"), "export run --checkpoint last", "run/evaluation.json: is no evaluation of a run"),
 ]
 
 DAMAGED = [

@@ -33,7 +33,7 @@ class Arguments:
     out: Path | None = None
     episodes: int = EPISODES
     env: str | None = None
-    pretrained: str | None = None  # Only for the help: it becomes ``run_dir`` before.
+    pretrained: str | None = None  # Only for the help: it becomes ``folder`` before.
     debug: bool = False
 
 

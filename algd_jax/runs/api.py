@@ -13,7 +13,6 @@ For example::
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import Summary, Which, choose_checkpoint, evaluate_run, load_agent
+from algd_jax.runs.evaluation_file import read_summary
 from algd_jax.runs.logs import read_records
 from algd_jax.runs.tracking.choice import Tracking
 
@@ -116,9 +116,13 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The final evaluation; None if the run has not come to its end."""
-        file = self._directory.evaluation_file
-        return json.loads(file.read_text()) if file.exists() else None
+        """The final evaluation, as in ``evaluation.json``; None if there is none yet.
+
+        Raises:
+          ConfigError: if the file holds something else.
+        """
+        summary = read_summary(self._directory.evaluation_file)
+        return None if summary is None else summary.record()
 
     @cached_property
     def policy(self) -> Policy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from algd_jax.runs.evaluate import (
     episode_keys,
     load_agent,
 )
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.landscape_pictures import Picture, save_html, save_png
 from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.training.epoch import Trainer
@@ -95,7 +95,7 @@ def save_landscape(
     Raises:
       ConfigError: for bad input, before anything is written.
     """
-    if html and importlib.util.find_spec("plotly") is None:
+    if html and not is_installed("plotly"):
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
     (display := display or Display()).phase("compiling and measuring energies")
     landscape = explore(run_dir, view, which, env)

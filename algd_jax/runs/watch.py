@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from algd_jax.config import Config, validate
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display, Progress
+from algd_jax.runs.evaluation_file import read_summary
 from algd_jax.runs.logs import Record, is_feasible, is_number, log_name, read_records
 from algd_jax.runs.resuming import planned_steps
 
@@ -137,18 +137,9 @@ def _best(records: Sequence[Record], limits: dict[str, float]) -> str:
 
 def _outcome(evaluation_file: Path) -> str | None:
     """The final evaluation in words; None as long as there is none."""
-    try:
-        text = evaluation_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    summary = read_summary(evaluation_file)
+    if summary is None:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"run_dir: {evaluation_file} cannot be read") from error
-    try:
-        found = json.loads(text)
-        returns, cost = found["return_mean"], found["cost_mean"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"run_dir: {evaluation_file} is no evaluation of a run") from error
-    if not (is_number(returns) and is_number(cost)):
-        raise ConfigError(f"run_dir: {evaluation_file} is no evaluation of a run")
-    verdict = "feasible" if found.get("feasible") is True else "NOT feasible"
-    return f"finished: return {returns:.2f}, cost {cost:.2f} per episode, {verdict}"
+    verdict = "feasible" if summary.feasible else "NOT feasible"
+    figures = f"return {summary.return_mean:.2f}, cost {summary.cost_mean:.2f} per episode"
+    return f"finished: {figures}, {verdict}"

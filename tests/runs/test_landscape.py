@@ -158,7 +158,7 @@ def test_no_run_and_no_plotly_are_one_line(algd, run_dir, tmp_path, monkeypatch)
     assert (code, err.count("\n")) == (2, 1)
     assert "is no run directory" in err
     monkeypatch.setitem(sys.modules, "plotly", None)
-    monkeypatch.setattr(landscape.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = algd("landscape", run_dir, "--html")
     assert code == 2
     assert err == "algd: html: needs Plotly, which is missing: pip install 'algd-jax[report]'\n"

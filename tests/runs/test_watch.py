@@ -1,12 +1,15 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from algd_jax.errors import ConfigError
 from algd_jax.runs import watch
-from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display
+from algd_jax.runs.evaluate import summarize
+from algd_jax.training.evaluation import Episodes
 from tests.runs.support import EPOCH, EPOCHS, LAST_STEP, WARMUP, tiny_config
 
 
@@ -52,8 +55,10 @@ def append(run, *records, end="\n"):
 
 
 def finish(run):
-    answer = {"return_mean": 3.25, "cost_mean": 1.5, "feasible": True}
-    run.evaluation_file.write_text(json.dumps(answer))
+    returns, costs = np.array([3.0, 3.5]), np.array([1.0, 2.0])
+    episodes = Episodes(returns, costs, np.array([8, 8]), {})
+    summary = summarize(tiny_config(), episodes, LAST_STEP, "last", 0)
+    write_json(run.evaluation_file, summary.record())
 
 
 def script(monkeypatch, *acts):
@@ -159,7 +164,7 @@ def test_an_epoch_of_something_else_is_named(run, algd, line, named):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"return_mean": "x", "cost_mean": 1}', "\0"])
 def test_an_evaluation_of_something_else_is_named(run, text):
     run.evaluation_file.write_text(text)
-    with pytest.raises(ConfigError, match=r"evaluation\.json is no evaluation of a run"):
+    with pytest.raises(ConfigError, match=r"evaluation\.json: is no evaluation of a run"):
         watch.watch(run.path, Recorder())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from algd_jax.errors import ConfigError
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.summary import Comparison, compare
 from algd_jax.runs.display import Display
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.new_folder import check_free, fill
 
 
@@ -50,7 +50,7 @@ def _check(out: Path | None, html: bool) -> None:
     """Raise for what is wrong whatever the runs are."""
     if html and out is None:
         raise ConfigError("html: needs a folder for the page: add --out FOLDER")
-    if html and importlib.util.find_spec("plotly") is None:
+    if html and not is_installed("plotly"):
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
     if out is not None:
         check_free(out)

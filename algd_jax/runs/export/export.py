@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from algd_jax.runs.export.checking import (
 )
 from algd_jax.runs.export.forms import FORMS
 from algd_jax.runs.export.policy import make_policy
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.runs.new_folder import check_free, fill
 
@@ -99,7 +99,7 @@ def export_run(
 
 
 def _check_onnx() -> None:
-    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
+    if not all(map(is_installed, ("onnx", "onnxruntime"))):
         raise ConfigError("onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from typing import Any
 
 from algd_jax.config import Config
 from algd_jax.envs import EnvSpec
-from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import Which
+from algd_jax.runs.evaluation_file import read_summary
 from algd_jax.runs.export.policy import ExportedPolicy
 from algd_jax.runs.provenance import processor, provenance
 
@@ -19,7 +18,6 @@ FORMAT_VERSION = 1
 """Of ``policy.json`` and the files beside it; raised when a reader must change."""
 
 _PROVENANCE = ("start_time", "command", "git_commit", "device", "versions")
-_LARGEST_EVALUATION = 2**20
 
 
 def layout(policy: ExportedPolicy, spec: EnvSpec, config: Config) -> dict[str, Any]:
@@ -71,15 +69,7 @@ def circumstances(command: list[str]) -> dict[str, Any]:
 
 def _evaluation(directory: RunDirectory, which: Which, step: int) -> dict[str, Any] | None:
     """The run's last evaluation, if it is of this very policy."""
-    path = directory.evaluation_file
-    if not path.is_file():
+    summary = read_summary(directory.evaluation_file)
+    if summary is None or (summary.checkpoint, summary.step) != (which, step):
         return None
-    try:
-        with path.open("rb") as file:
-            record = json.loads(file.read(_LARGEST_EVALUATION))
-    except (ValueError, RecursionError, OSError):
-        record = None
-    if not isinstance(record, dict):
-        raise ConfigError(f"run_dir: {path} is no evaluation")
-    same = record.get("checkpoint") == which and record.get("step") == step
-    return record if same else None
+    return summary.record()

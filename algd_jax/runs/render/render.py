@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +15,7 @@ from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, episode_keys
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.new_file import check_new, write_new
 from algd_jax.runs.render.actors import Actor, guest_actor, random_actor, trained_actor
 from algd_jax.runs.render.episodes import Episode, play
@@ -188,7 +188,7 @@ def _check_file(out: Path) -> None:
         )
     check_new(out)
     module, project, extra = _NEEDED.get(out.suffix, ("PIL", "", ""))
-    if importlib.util.find_spec(module) is None:
+    if not is_installed(module):
         raise ConfigError(
             f"out: a {out.suffix} needs {project}, which is missing: "
             f"pip install 'algd-jax[{extra}]'"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.new_file import check_new, write_new
 from algd_jax.runs.report.run_page import run_page
 from algd_jax.runs.report.sweep_page import sweep_page
@@ -40,7 +40,7 @@ def save_report(
     Raises:
       ConfigError: for bad input, before anything slow.
     """
-    if importlib.util.find_spec("plotly") is None:
+    if not is_installed("plotly"):
         raise ConfigError("report: needs Plotly, which is missing: pip install 'algd-jax[report]'")
     if not 0 <= episodes <= 10_000:
         raise ConfigError(f"episodes: got {episodes}, allowed is an integer in [0, 10000]")

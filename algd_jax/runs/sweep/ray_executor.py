@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 from algd_jax.errors import ConfigError
+from algd_jax.runs.extras import is_installed
 from algd_jax.runs.run import RunError
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.executors import Job, Resources, Watcher
@@ -157,7 +157,7 @@ def check_address(address: str | None) -> None:
 
     Ray itself would try for minutes.
     """
-    if importlib.util.find_spec("ray") is None:
+    if not is_installed("ray"):
         raise ConfigError("executor: ray needs Ray, which is missing: pip install 'algd-jax[ray]'")
     if address in (None, "auto"):
         return

@@ -119,7 +119,7 @@ def test_bfloat16_runs_are_exported_in_float32(algd, run):
 
 
 def test_onnx_is_asked_for(algd, run, monkeypatch):
-    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = algd("export", run, "--onnx")
     assert code == 2
     assert err == "algd: onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'\n"

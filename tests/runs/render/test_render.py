@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import json
 from functools import partial
@@ -156,11 +157,9 @@ def test_bad_arguments_end_in_one_line(run_dir, tmp_path, monkeypatch, algd, arg
     [("plotly", "x.html", "report"), ("imageio_ffmpeg", "x.mp4", "video")],
 )
 def test_a_missing_library_is_named(run_dir, monkeypatch, module, name, extra):
-    find = rendering.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        rendering.importlib.util,
-        "find_spec",
-        lambda wanted: None if wanted == module else find(wanted),
+        "importlib.util.find_spec", lambda wanted: None if wanted == module else find(wanted)
     )
     with pytest.raises(ConfigError, match=rf"missing: pip install 'algd-jax\[{extra}\]'"):
         render_run(run_dir, Look(), None, run_dir / name)
