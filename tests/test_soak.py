@@ -13,7 +13,7 @@ from experiments.soak import Sample, Watch, summarize
 from tests.probes import ActionProbe
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
-STEADY = [Sample(float(20 * i), i + 1, 500.0, 30, 40, 100) for i in range(100)]
+STEADY = [Sample(float(20 * i), i + 1, 500.0, 700.0, 30, 40, 100) for i in range(100)]
 
 
 def changed(index, **values):
@@ -40,6 +40,12 @@ def test_steady_run_passes_and_leaves_out_its_warm_up():
 def test_growth_fails_where_it_is(samples, name):
     verdict = summarize(samples)["verdict"]
     assert [failed for failed, passed in verdict.items() if not passed] == [name]
+
+
+def test_pages_of_files_that_come_and_go_are_told_and_not_judged():
+    summary = summarize(changed(60, resident=600.0))
+    assert summary["passed"]
+    assert summary["growth"]["resident"]["per_cent"] == pytest.approx(-100 / 7, abs=1e-3)
 
 
 def test_too_short_a_run_has_no_verdict():
