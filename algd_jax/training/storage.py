@@ -76,6 +76,8 @@ def write(folder: Path, arrays: Arrays) -> None:
         checkpointer.save(
             folder.resolve(), args=ocp.args.PyTreeSave(stored, save_args=pieces), force=True
         )
+    # It names a folder of this machine, and the manifest says what is complete.
+    (folder / "commit_success.txt").unlink(missing_ok=True)
 
 
 def read(folder: Path, like: Tree) -> Tree:

@@ -46,6 +46,13 @@ def test_large_and_small_arrays_round_trip_together(tmp_path, tree):
     assert_equal_trees(checkpoint.restore(tmp_path, tree).tree, tree)
 
 
+def test_no_file_names_a_place_of_the_machine(tmp_path, tree):
+    """Checkpoints are passed on."""
+    checkpoint.save(tmp_path, 5, tree)
+    for name, content in files(tmp_path / "5").items():
+        assert tmp_path.name.encode() not in content, name
+
+
 def test_a_checkpoint_of_format_version_1_is_read(tmp_path, tree, monkeypatch):
     """There every array was stored on its own."""
     monkeypatch.setattr(storage, "_SMALL_BYTES", 0)
