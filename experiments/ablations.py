@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from algd_jax.runs.compare.statistics import Estimate
 from algd_jax.runs.compare.summary import Comparison, compare
 from algd_jax.runs.compare.words import interval_text
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.paper import describe_budgets, keep_logs
+from experiments.logs import command_line, describe_budgets, keep_logs
 
 FIELDS: dict[str, tuple[Any, ...]] = {
     "rho": (0.1, 0.5, 1.0, 2.0, 5.0),
@@ -55,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only-draw", action="store_true", help="from the logs in OUT")
     arguments = parser.parse_args(argv)
     if not arguments.only_draw:
-        command = ["python", "experiments/ablations.py", *(argv or sys.argv[1:])]
+        command = command_line("ablations.py", argv)
         for field in arguments.fields:
             train(arguments, field, command)
     draw_all(arguments.out)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from matplotlib.figure import Figure
 from algd_jax.config import Config
 from algd_jax.presets import preset
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.paper import keep_logs
+from experiments.logs import command_line, keep_logs
 
 STEPS = np.arange(500, 3000, 500)
 """Environment steps after warm-up at which the policy is evaluated."""
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if not arguments.only_draw:
         trials = make_trials([configure()], points([]), arguments.seeds)
-        command = ["python", "experiments/hopper.py", *(argv or sys.argv[1:])]
+        command = command_line("hopper.py", argv)
         sweep(trials, arguments.run_dir, tell=print, command=command)
         keep_logs(arguments.run_dir, arguments.out)
     found = read(arguments.out / "results.csv")

@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from algd_jax.runs.compare.pictures import draw_curves
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.summary import Comparison, compare
 from algd_jax.runs.sweep import make_trials, points, sweep
+from experiments.logs import command_line, describe_budgets, keep_logs, table_row
 
 TASKS = (
     "PointButton1",
@@ -53,16 +52,13 @@ METHODS: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Algorithm and sizes of each way to train."""
 
-_LOGS = ("sweep.json", "results.csv", "trials.csv", "trials/*/config.json")
-"""What is kept of a sweep: all that a comparison reads, and where it came from."""
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, then make the table and the figure from the logs."""
     arguments = _parser().parse_args(argv)
     try:
         if not arguments.only_draw:
-            train(arguments, ["python", "experiments/paper.py", *(argv or sys.argv[1:])])
+            train(arguments, command_line("paper.py", argv))
         draw(arguments.out)
     except ConfigError as error:
         raise SystemExit(f"paper.py: {error}") from error
@@ -112,14 +108,6 @@ def configure(task: str, method: str, regime: str = "paper", fraction: float = 1
     return dataclasses.replace(config, loop=loop, agent=agent)
 
 
-def keep_logs(run_dir: Path, target: Path) -> None:
-    """Copy the small files of a sweep."""
-    for path in (path for pattern in _LOGS for path in run_dir.glob(pattern)):
-        copy = target / path.relative_to(run_dir)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-
-
 def draw(out: Path) -> None:
     """Make the table, the figure and the numbers from the logs in ``out``."""
     folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
@@ -130,24 +118,17 @@ def draw(out: Path) -> None:
     (out / "comparison.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
 
 
-def describe_budgets(folders: Sequence[Path]) -> str:
-    """Regime and share of its environment steps that the sweeps were trained for, in words."""
-    found = {}
-    for folder in folders:
-        run = json.loads((folder / "sweep.json").read_text())["trials"][0]["config"]
-        whole = preset(run["preset"], run["env"], run["algorithm"]).epochs
-        loop = run["loop"]
-        epochs = (loop["env_steps"] - loop["warmup_steps"]) // loop["epoch_steps"]
-        found[f"{epochs / whole:.0%} of the budget of preset {run['preset']}"] = None
-    return ", ".join(found)
-
-
 def write_table(comparison: Comparison, budget: str, folders: Sequence[Path]) -> str:
     """Every task and method in Markdown, with what has to be known about it."""
     lines = [f"# The paper's comparison: {budget}", ""]
     for name, rows in comparison.groups.items():
-        lines += [words.heading(name), "", _row(words.COLUMNS), _row(["---"] * len(words.COLUMNS))]
-        lines += [_row(words.cells(row, row is rows[0])) for row in rows] + [""]
+        lines += [
+            words.heading(name),
+            "",
+            table_row(words.COLUMNS),
+            table_row(["---"] * len(words.COLUMNS)),
+        ]
+        lines += [table_row(words.cells(row, row is rows[0])) for row in rows] + [""]
     lines += [f"* {note}" for note in words.notes(comparison)]
     return "\n".join([*lines, "", *map(_origin, folders), ""])
 
@@ -161,10 +142,6 @@ def _origin(folder: Path) -> str:
         f"{record['git_commit']}, {device['kind']} ({device['host']}), JAX {versions['jax']}, "
         f"MJX {versions['mujoco-mjx']}, {record['start_time']}"
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

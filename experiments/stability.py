@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.statistics import Estimate, estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
-from experiments.paper import describe_budgets
+from experiments.logs import describe_budgets, table_row
 
 MEASURES = {
     "violation": "violation [cost / episode]",
@@ -83,12 +83,12 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
     for env, part in runs.groupby("env"):
         names = sorted(part.configuration.unique())
         lines += [f"{env}, means over seeds with 95 % bootstrap intervals", ""]
-        lines += [_row(["", *names]), _row(["---"] * (1 + len(names)))]
+        lines += [table_row(["", *names]), table_row(["---"] * (1 + len(names)))]
         for measure_name, words in MEASURES.items():
             cells = [_mean(part[part.configuration == name][measure_name]) for name in names]
-            lines.append(_row([words, *map(_text, cells)]))
+            lines.append(table_row([words, *map(_text, cells)]))
         counts = part.groupby("configuration").seed.nunique()
-        lines += [_row(["seeds", *(str(counts[name]) for name in names)]), ""]
+        lines += [table_row(["seeds", *(str(counts[name]) for name in names)]), ""]
         if len(names) == 2:
             lines += [*_probabilities(part, *names), ""]
     return "\n".join(lines)
@@ -112,10 +112,6 @@ def _mean(values: pd.Series) -> Estimate:
 def _text(found: Estimate) -> str:
     bounds = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
     return f"{found.value:.3g}{bounds}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def draw(path: Path, epochs: pd.DataFrame, budget: str) -> None:

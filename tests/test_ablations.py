@@ -32,7 +32,7 @@ def test_trained_and_drawn_from_logs(field, monkeypatch, tmp_path):
     monkeypatch.setattr(
         ablations, "preset", lambda name, env: dataclasses.replace(tiny_config(), preset="quick")
     )
-    monkeypatch.setattr("experiments.paper.preset", lambda *_: tiny_config())
+    monkeypatch.setattr("experiments.logs.preset", lambda *_: tiny_config())
     out = tmp_path / "out"
     arguments = ["--out", str(out), "--run-dir", str(tmp_path / "runs")]
     ablations.main(["--fields", field, "--seeds", "2", *arguments])

@@ -20,6 +20,7 @@ def tiny(monkeypatch, tmp_path):
         return dataclasses.replace(tiny_config(), algorithm=algorithm, preset=name)
 
     monkeypatch.setattr(paper, "preset", preset)
+    monkeypatch.setattr("experiments.logs.preset", preset)
     return ["--run-dir", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
 
 

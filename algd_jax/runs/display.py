@@ -141,7 +141,17 @@ def working() -> Iterator[Display]:
     It is shown on standard error, so that standard output holds the answer alone.
     """
     console = Console(stderr=True)
-    display = LiveDisplay(console) if console.is_terminal else Display()
+    with _stopping(LiveDisplay(console) if console.is_terminal else Display()) as display:
+        yield display
+
+
+def displayed(silent: bool = False) -> contextlib.AbstractContextManager[Display]:
+    """What the user sees of something that takes a while, once it has been started."""
+    return _stopping(Display() if silent else make_display())
+
+
+@contextlib.contextmanager
+def _stopping(display: Display) -> Iterator[Display]:
     try:
         yield display
     finally:
@@ -202,13 +212,3 @@ def _best(progress: Progress) -> RenderableType:
 
 def _time(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
-
-
-@contextlib.contextmanager
-def displayed(silent: bool = False) -> Iterator[Display]:
-    """What the user sees of something that takes a while, once it has been started."""
-    display = Display() if silent else make_display()
-    try:
-        yield display
-    finally:
-        display.stop()

@@ -12,7 +12,7 @@ from algd_jax.config import Config, Hyper
 from algd_jax.training.epoch import Trainer, empty_transition
 
 WORKING_ALLOWANCE = 512 * 2**20
-"""Bytes set aside for what is not a run's data but of libraries and compiled programs."""
+"""Bytes set aside beside a run's data, for libraries and compiled programs."""
 
 _CRITIC_ARRAYS, _ACTOR_ARRAYS = 4.3, 3.5
 """How often XLA holds all activations at the peak of an update: measured (docs/memory.md)."""
