@@ -5,6 +5,7 @@ Each module named in ``NAMES`` has
 * a docstring: its question, what is timed and what is not;
 * ``Sizes``: a frozen dataclass of what it measures; the defaults are those of a full measurement;
 * ``QUICK``: sizes that only show that it works;
+* ``ACCELERATOR``, where another device than a CPU can show more: its full sizes;
 * ``run(sizes)``: the rows of its table. All rows of one benchmark have the same names; a value is
   a text, a number, a :class:`benchmarks.timing.Spread`, or None where there is nothing to tell.
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 from typing import Any
+
+import jax
 
 NAMES = (
     "ceilings",
@@ -44,6 +47,10 @@ def question(name: str) -> str:
 
 
 def measure(name: str, quick: bool = False) -> list[Row]:
-    """Run the benchmark ``name`` at its full or its quick sizes."""
+    """Run the benchmark ``name`` at its quick sizes, or at the full ones of this device."""
     module = load(name)
-    return module.run(module.QUICK if quick else module.Sizes())
+    if quick:
+        return module.run(module.QUICK)
+    if jax.default_backend() != "cpu" and hasattr(module, "ACCELERATOR"):
+        return module.run(module.ACCELERATOR)
+    return module.run(module.Sizes())

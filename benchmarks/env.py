@@ -50,6 +50,13 @@ class Sizes:
 
 QUICK = Sizes(batches=(("PointButton1", 64),), steps=10, repeats=3)
 
+ACCELERATOR = Sizes(
+    batches=(
+        *(("PointButton1", batch) for batch in (1, 64, 1024, 4096, 16_384, 65_536)),
+        *((name, 4096) for name in _OTHERS),
+    )
+)
+
 
 def run(sizes: Sizes = Sizes()) -> list[Row]:
     """One row per environment and N."""

@@ -54,6 +54,8 @@ class Sizes:
 
 QUICK = Sizes(updates=("quick",), epochs=(), members=(1, 2), repeats=3)
 
+ACCELERATOR = Sizes(members=(1, 8, 64, 256), steps=10)
+
 
 def run(sizes: Sizes = Sizes()) -> list[Row]:
     """One row per program, preset and P."""

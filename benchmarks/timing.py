@@ -179,4 +179,5 @@ def circumstances(command: list[str]) -> dict[str, Any]:
         "cores": available_cores(),
         "load_average": round(os.getloadavg()[0], 2),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "matmul_precision": jax.config.values["jax_default_matmul_precision"] or "default",
     }

@@ -23,7 +23,7 @@ from benchmarks.ceilings import Shape, ceiling, matrix_products
 from benchmarks.data import Subject, subject, transitions
 from benchmarks.timing import Carried, Cost, carried, compile_apart, cost, in_turn, rates, ratios
 
-_CEILING = ("matrix products", None)
+_CEILING = ("matrix products", None, "float32")
 
 
 class Learning(NamedTuple):
@@ -48,6 +48,7 @@ class Sizes:
       env: decides O, A and the horizon.
       presets: decide batch and networks.
       agents: (algorithm, form of diffusion); Gaussian policies have none.
+      computes: in what the networks compute.
       updates: per repeat.
       repeats: n.
       ceiling: of the product whose rate is the ceiling; by default what fills the device.
@@ -63,12 +64,15 @@ class Sizes:
         ("sac_lagrangian", None),
         ("sac", None),
     )
+    computes: tuple[str, ...] = ("float32",)
     updates: int = 20
     repeats: int = 11
     ceiling: Shape | None = None
 
 
 QUICK = Sizes(presets=("quick",), agents=(("algd", "ve"),), updates=5, repeats=3)
+
+ACCELERATOR = Sizes(agents=(("algd", "ve"),), computes=("float32", "bfloat16"), updates=200)
 
 
 def run(sizes: Sizes = Sizes()) -> list[Row]:
@@ -112,8 +116,9 @@ def cost_of_update(of: Subject) -> Cost:
 def _preset_rows(preset: str, sizes: Sizes) -> list[Row]:
     product = sizes.ceiling or ceiling()
     subjects = {
-        (name, form): subject(sizes.env, preset, name, diffusion=form)
+        (name, form, compute): subject(sizes.env, preset, name, diffusion=form, compute=compute)
         for name, form in sizes.agents
+        for compute in sizes.computes
     }
     calls = {agent: updates(of, sizes.updates) for agent, of in subjects.items()}
     seconds = in_turn({_CEILING: matrix_products(product, 1), **calls}, sizes.repeats)
@@ -125,6 +130,7 @@ def _preset_rows(preset: str, sizes: Sizes) -> list[Row]:
             "preset": preset,
             "algorithm": agent[0],
             "diffusion": agent[1],
+            "compute": agent[2],
             "batch": of.config.loop.batch_size,
             "updates_per_second": rates(sizes.updates, seconds[agent]),
             "gflop_per_update": counted.operations / 1e9,

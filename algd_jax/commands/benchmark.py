@@ -17,17 +17,21 @@ from algd_jax.runs.tables import make_console
 class Arguments:
     """Measure speed and memory on this machine; the benchmarks are part of the source checkout.
 
-    Programs are compiled anew, so that compile times are true. See benchmarks/README.md.
+    Programs are compiled anew, so that compile times are true, unless --cached. See
+    benchmarks/README.md.
 
     Attributes:
       names: which benchmarks, before any flag; all by default.
       json: new file for the results, with device, versions, commit and command.
+      cached: take compiled programs from the cache, and leave them there; compile times are not
+        those of compiling then. For a device that is paid by the second.
       quick: only show that they work, at small sizes and with few repeats.
       debug: show the traceback of an error.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     json: Path | None = None
+    cached: bool = False
     quick: bool = False
     debug: bool = False
 
@@ -36,5 +40,7 @@ def run(argv: Sequence[str]) -> int:
     """``algd benchmark``."""
     arguments = parse(Arguments, argv, "algd benchmark")
     command = ["algd", "benchmark", *argv]
-    run_benchmarks(arguments.names, arguments.quick, arguments.json, make_console(), command)
+    run_benchmarks(
+        arguments.names, arguments.quick, arguments.cached, arguments.json, make_console(), command
+    )
     return 0

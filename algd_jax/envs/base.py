@@ -1,9 +1,10 @@
 """What every environment offers: a Brax environment plus a written specification."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,18 @@ from brax.envs.base import Env, State
 from algd_jax.errors import ConfigError
 from algd_jax.types import TOTAL_COST
 
-__all__ = ["FLAGS", "INVALID_COST", "EnvSpec", "SafetyEnv", "State", "named_costs"]
+__all__ = [
+    "FLAGS",
+    "INVALID_COST",
+    "EnvSpec",
+    "SafetyEnv",
+    "State",
+    "in_full_precision",
+    "named_costs",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FLAGS = {"placement_failed": "is set: a reset found no free place"}
 """What an environment, which cannot raise inside jit, reports by a 1 in `state.info`.
@@ -101,6 +113,21 @@ def named_costs(metrics: Mapping[str, jax.Array], names: Sequence[str]) -> jax.A
     """Costs of a step by their names in `metrics`: [...] for one name, [..., C] for C names."""
     costs = [metrics[name] for name in names]
     return costs[0] if len(costs) == 1 else jnp.stack(costs, axis=-1)
+
+
+def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` with all its matrix products in float32, whatever the device prefers.
+
+    Accelerators multiply in TensorFloat-32 or bfloat16 unless told otherwise: three decimal digits,
+    with which contacts come out wrong, and which networks, not physics, are made for.
+    """
+
+    @functools.wraps(function)
+    def precise(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.default_matmul_precision("highest"):
+            return function(*args, **kwargs)
+
+    return precise
 
 
 def _is_count(value: Any) -> bool:

@@ -21,13 +21,19 @@ from algd_jax.runs.tables import print_rows
 
 
 def run_benchmarks(
-    names: Sequence[str], quick: bool, path: Path | None, console: Console, command: list[str]
+    names: Sequence[str],
+    quick: bool,
+    cached: bool,
+    path: Path | None,
+    console: Console,
+    command: list[str],
 ) -> None:
     """Run benchmarks one after the other, and show each one's table when it is complete.
 
     Args:
       names: which; none for all.
       quick: whether at sizes that only show that they work.
+      cached: whether programs come from JAX's persistent compilation cache.
       path: new JSON file ``{"circumstances": …, "results": {name: rows}}``, complete up to the
         last benchmark that has ended; None for no file.
       console: where tables go.
@@ -46,7 +52,7 @@ def run_benchmarks(
     if path is not None:
         _claim(path)
         write_json(path, report)
-    with _without_compilation_cache():
+    with contextlib.nullcontext() if cached else _without_compilation_cache():
         for name in dict.fromkeys(names or benchmarks.NAMES):
             console.print(f"{name}: {benchmarks.question(name)}")
             rows = benchmarks.measure(name, quick)

@@ -96,6 +96,19 @@ def test_measure_takes_full_or_quick_sizes(monkeypatch):
     assert benchmarks.measure("ceilings", quick=True) == ceilings.QUICK
 
 
+def test_another_device_than_a_cpu_is_measured_at_sizes_of_its_own(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for module, wanted in ((env, env.ACCELERATOR), (ceilings, ceilings.Sizes())):
+        monkeypatch.setattr(module, "run", lambda sizes: sizes)
+        assert benchmarks.measure(module.__name__.split(".")[-1]) == wanted
+        assert benchmarks.measure("env", quick=True) == env.QUICK
+
+
+def test_updates_are_measured_in_both_precisions():
+    rows = run("update", agents=(("algd", "ve"),), computes=("float32", "bfloat16"))
+    assert [row["compute"] for row in rows] == ["float32", "bfloat16"]
+
+
 def test_matrix_products_are_made():
     shape = ceilings.Shape(2, 4, 8)
     x = jax.random.normal(jax.random.split(jax.random.key(0))[0], (2, 4, 8))

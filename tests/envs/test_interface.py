@@ -1,6 +1,6 @@
 """The Brax interface: one example, pure, and accepted by Brax's own trainers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -50,6 +50,30 @@ def test_observation_layout(point_button_1: SafetyEnv, point_button_2: SafetyEnv
         wanted = [-0.5 * np.sin(heading), -0.5 * np.cos(heading), 0.0]
         np.testing.assert_allclose(state.obs[magnetometer], wanted, atol=1e-6)
         np.testing.assert_allclose(state.obs[:3], [0.0, 0.0, 9.81], atol=1e-6)
+
+
+def products(jaxpr: Any) -> Iterator[Any]:
+    """All matrix products of a program, those inside its loops and functions too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from products(inner)
+
+
+@pytest.mark.parametrize("name", ["PointButton1", "CarButton1", "PointPush1", "Hopper", "Ant"])
+def test_no_matrix_product_of_a_simulation_is_rounded_as_accelerators_do(name: str) -> None:
+    env = envs.make(name)
+    state = jax.eval_shape(env.reset, jax.random.key(0))
+    found = [
+        *products(jax.make_jaxpr(env.reset)(jax.random.key(0)).jaxpr),
+        *products(jax.make_jaxpr(env.step)(state, jnp.zeros(env.spec.action_size)).jaxpr),
+    ]
+    assert len(found) > 10
+    highest = jax.lax.Precision.HIGHEST
+    assert all(set(one.params["precision"] or ()) == {highest} for one in found)
 
 
 def test_plain_jit_and_vmap_agree() -> None:

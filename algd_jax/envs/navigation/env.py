@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from algd_jax.envs.base import EnvSpec, SafetyEnv, State
+from algd_jax.envs.base import EnvSpec, SafetyEnv, State, in_full_precision
 from algd_jax.envs.navigation import drawing, layout, sensors
 from algd_jax.envs.navigation.costs import CHARGES, View
 from algd_jax.envs.navigation.movables import movable
@@ -60,6 +60,7 @@ class NavigationEnv(SafetyEnv):
             cost_names=task.charged,
         )
 
+    @in_full_precision
     def reset(self, rng: jax.Array) -> State:
         """Starts an episode at rest."""
         layout_key, goal_key, key = jax.random.split(rng, 3)
@@ -93,6 +94,7 @@ class NavigationEnv(SafetyEnv):
             info={"placement_failed": (placement.failed | ~found).astype(jnp.float32)},
         )
 
+    @in_full_precision
     def step(self, state: State, action: jax.Array) -> State:
         """One control period: ten physics steps, then reward and costs, then the new goal."""
         self.check_action(action)

@@ -6,7 +6,7 @@ import mujoco
 from flax import struct
 from mujoco import mjx
 
-from algd_jax.envs.base import EnvSpec, SafetyEnv, State
+from algd_jax.envs.base import EnvSpec, SafetyEnv, State, in_full_precision
 from algd_jax.envs.velocity.physics import Motion, build_model, build_scene
 from algd_jax.envs.velocity.suites import VelocityTask
 
@@ -60,6 +60,7 @@ class VelocityEnv(SafetyEnv):
             timeout_terminal=task.timeout_terminal,
         )
 
+    @in_full_precision
     def reset(self, rng: jax.Array) -> State:
         """Starts an episode from the body's pose with noise on coordinates and velocities."""
         model, body = self._scene.model, self._task.body
@@ -83,6 +84,7 @@ class VelocityEnv(SafetyEnv):
             metrics={"cost": zero, **dict.fromkeys(velocities, zero)},
         )
 
+    @in_full_precision
     def step(self, state: State, action: jax.Array) -> State:
         """One control period, then reward and cost of the velocity over it."""
         self.check_action(action)
