@@ -53,20 +53,25 @@ def paper(spec: EnvSpec) -> Config:
 
 
 def throughput(spec: EnvSpec) -> Config:
-    """Many environments side by side, large batches, one agent that fills an accelerator."""
+    """Many environments side by side, each transition drawn eight times: for an accelerator.
+
+    Rates are those of ``quick``: there are even fewer updates.
+    """
+    num_envs = 2_048
     return Config(
         loop=LoopConfig(
             env_steps=4_000_000,
-            num_envs=512,
+            num_envs=num_envs,
             warmup_steps=50_000,
-            updates_per_step=16,
-            batch_size=1_024,
+            updates_per_step=32,
+            batch_size=512,
             replay_capacity=1_000_000,
-            epoch_steps=512 * spec.episode_length // 4,
+            epoch_steps=num_envs * spec.episode_length // 4,
             eval_episodes=64,
             checkpoint_epochs=10,
         ),
-        hyper=Hyper(cost_limit=spec.cost_limit, actor_lr=1e-3, critic_lr=1e-3),
+        agent=AgentConfig(critic_width=128, target_period=1),
+        hyper=Hyper(cost_limit=spec.cost_limit, actor_lr=1e-3, critic_lr=1e-3, polyak=0.05),
     )
 
 

@@ -29,6 +29,13 @@ _OTHERS = (
     "SafetyAntVelocity-v1",
 )
 
+_LARGE = (
+    "SafetyPointGoal1-v0",
+    "CarButton1",
+    "SafetyHalfCheetahVelocity-v1",
+    "SafetyAntVelocity-v1",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
@@ -53,7 +60,7 @@ QUICK = Sizes(batches=(("PointButton1", 64),), steps=10, repeats=3)
 ACCELERATOR = Sizes(
     batches=(
         *(("PointButton1", batch) for batch in (1, 64, 1024, 4096, 16_384, 65_536)),
-        *((name, 4096) for name in _OTHERS),
+        *((name, 4096) for name in _LARGE),
     )
 )
 
