@@ -1,4 +1,4 @@
-"""What experiments share: the logs of their sweeps, kept and described, and rows of tables."""
+"""What experiments share: the logs of their sweeps, kept, described and compared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algd_jax.presets import preset
+from algd_jax.runs.compare import words
+from algd_jax.runs.compare.pictures import draw_curves
+from algd_jax.runs.compare.reading import read_runs
+from algd_jax.runs.compare.summary import Comparison, compare
 
 _LOGS = ("sweep.json", "results.csv", "trials.csv", "trials/*/config.json")
 """What is kept of a sweep: all that a comparison reads, and where it came from."""
@@ -42,3 +46,39 @@ def describe_budgets(folders: Sequence[Path]) -> str:
 def table_row(cells: Sequence[str]) -> str:
     """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
+
+
+def draw_comparison(out: Path, title: str) -> None:
+    """Make a table, a figure and a file of numbers from the sweeps ``out/TASK/NAME``."""
+    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
+    comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
+    (out / "table.md").write_text(_write_table(title, comparison, budget, folders))
+    (out / "curves.png").write_bytes(draw_curves(comparison, budget))
+    figures = {"budget": budget, **comparison.figures()}
+    (out / "comparison.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+
+
+def _write_table(title: str, comparison: Comparison, budget: str, folders: Sequence[Path]) -> str:
+    """Every task and configuration in Markdown, with what has to be known about it."""
+    lines = [f"# {title}: {budget}", ""]
+    for name, rows in comparison.groups.items():
+        lines += [
+            words.heading(name),
+            "",
+            table_row(words.COLUMNS),
+            table_row(["---"] * len(words.COLUMNS)),
+        ]
+        lines += [table_row(words.cells(row, row is rows[0])) for row in rows] + [""]
+    lines += [f"* {note}" for note in words.notes(comparison)]
+    return "\n".join([*lines, "", *map(_origin, folders), ""])
+
+
+def _origin(folder: Path) -> str:
+    """Where the numbers of a sweep came from."""
+    record = json.loads((folder / "sweep.json").read_text())
+    device, versions = record["device"], record["versions"]
+    return (
+        f"* `{folder.parent.name}/{folder.name}`: `{' '.join(record['command'])}`, commit "
+        f"{record['git_commit']}, {device['kind']} ({device['host']}), JAX {versions['jax']}, "
+        f"MJX {versions['mujoco-mjx']}, {record['start_time']}"
+    )

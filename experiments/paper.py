@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,8 @@ from typing import Any
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
-from algd_jax.runs.compare import words
-from algd_jax.runs.compare.pictures import draw_curves
-from algd_jax.runs.compare.reading import read_runs
-from algd_jax.runs.compare.summary import Comparison, compare
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.logs import command_line, describe_budgets, keep_logs, table_row
+from experiments.logs import command_line, draw_comparison, keep_logs
 
 TASKS = (
     "PointButton1",
@@ -59,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if not arguments.only_draw:
             train(arguments, command_line("paper.py", argv))
-        draw(arguments.out)
+        draw_comparison(arguments.out, "The paper's comparison")
     except ConfigError as error:
         raise SystemExit(f"paper.py: {error}") from error
 
@@ -106,42 +101,6 @@ def configure(task: str, method: str, regime: str = "paper", fraction: float = 1
     loop = dataclasses.replace(config.loop, env_steps=config.loop.warmup_steps + trained)
     agent = dataclasses.replace(config.agent, **sizes)
     return dataclasses.replace(config, loop=loop, agent=agent)
-
-
-def draw(out: Path) -> None:
-    """Make the table, the figure and the numbers from the logs in ``out``."""
-    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
-    comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
-    (out / "table.md").write_text(write_table(comparison, budget, folders))
-    (out / "curves.png").write_bytes(draw_curves(comparison, budget))
-    figures = {"budget": budget, **comparison.figures()}
-    (out / "comparison.json").write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
-
-
-def write_table(comparison: Comparison, budget: str, folders: Sequence[Path]) -> str:
-    """Every task and method in Markdown, with what has to be known about it."""
-    lines = [f"# The paper's comparison: {budget}", ""]
-    for name, rows in comparison.groups.items():
-        lines += [
-            words.heading(name),
-            "",
-            table_row(words.COLUMNS),
-            table_row(["---"] * len(words.COLUMNS)),
-        ]
-        lines += [table_row(words.cells(row, row is rows[0])) for row in rows] + [""]
-    lines += [f"* {note}" for note in words.notes(comparison)]
-    return "\n".join([*lines, "", *map(_origin, folders), ""])
-
-
-def _origin(folder: Path) -> str:
-    """Where the numbers of a sweep came from."""
-    record = json.loads((folder / "sweep.json").read_text())
-    device, versions = record["device"], record["versions"]
-    return (
-        f"* `{folder.parent.name}/{folder.name}`: `{' '.join(record['command'])}`, commit "
-        f"{record['git_commit']}, {device['kind']} ({device['host']}), JAX {versions['jax']}, "
-        f"MJX {versions['mujoco-mjx']}, {record['start_time']}"
-    )
 
 
 if __name__ == "__main__":
