@@ -57,6 +57,8 @@ class Goal(PlainDisplay):
 
     def epoch(self, progress: Progress) -> None:
         super().epoch(progress)
+        if self.reached:  # The loop asks whether it is over before it shows an epoch.
+            return
         record = progress.record
         self.seconds, self.step = time.perf_counter() - self._start, record["step"]
         is_good = record["eval_return"] >= self._threshold

@@ -26,6 +26,14 @@ def test_a_policy_has_to_be_safe_and_good(eval_return, eval_cost, reached):
     assert (goal.reached, goal.over(), goal.step) == (reached, reached, 7)
 
 
+def test_the_clock_stands_from_the_first_such_policy_on():
+    goal = time_to_safe.Goal(25.0, 1e9)
+    goal.epoch(progress(30.0, 5.0))
+    seconds = goal.seconds
+    goal.epoch(progress(30.0, 50.0))
+    assert (goal.reached, goal.seconds) == (True, seconds)
+
+
 def test_a_run_ends_when_its_time_is_up():
     goal = time_to_safe.Goal(25.0, 0.0)
     assert goal.over()
