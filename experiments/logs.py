@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from algd_jax.presets import preset
 from algd_jax.runs.compare import words
@@ -36,11 +38,16 @@ def describe_budgets(folders: Sequence[Path]) -> str:
     found = {}
     for folder in folders:
         run = json.loads((folder / "sweep.json").read_text())["trials"][0]["config"]
-        whole = preset(run["preset"], run["env"], run["algorithm"]).epochs
-        loop = run["loop"]
-        epochs = (loop["env_steps"] - loop["warmup_steps"]) // loop["epoch_steps"]
-        found[f"{epochs / whole:.0%} of the budget of preset {run['preset']}"] = None
+        whole = preset(run["preset"], run["env"], run["algorithm"])
+        share = _trained_steps(run["loop"]) / _trained_steps(vars(whole.loop))
+        found[f"{share:.0%} of the budget of preset {run['preset']}"] = None
     return ", ".join(found)
+
+
+def _trained_steps(loop: Mapping[str, Any]) -> int:
+    """Environment steps behind warm-up, in whole epochs."""
+    epochs = math.ceil((loop["env_steps"] - loop["warmup_steps"]) / loop["epoch_steps"])
+    return epochs * loop["epoch_steps"]
 
 
 def table_row(cells: Sequence[str]) -> str:

@@ -222,6 +222,16 @@ def test_the_paper_preset_is_the_papers_regime():
     assert config.epochs == 250
 
 
+def test_numbers_found_for_an_environment_are_in_all_presets_but_the_papers():
+    plain = Hyper()
+    for name in PRESETS:
+        found = preset(name, "SafetyPointGoal1-v0").hyper
+        numbers = (found.rho, found.score_weight, found.temperature)
+        papers = (plain.rho, plain.score_weight, plain.temperature)
+        assert numbers == (papers if name == "paper" else (0.1, 0.01, 0.1))
+        assert preset(name, "SafetyPointGoal2-v0").hyper.rho == plain.rho
+
+
 def test_the_limit_of_a_discounted_sum_is_the_critics_budget(monkeypatch):
     monkeypatch.setitem(registry._FACTORIES, "DiscountedProbe", DiscountedProbe)
     for name in PRESETS:
