@@ -12,6 +12,8 @@ every run, over all evaluations during training:
 * swing of the cost and of λ: mean absolute change from one evaluation to the next;
 * after: the share of evaluations above the limit, once the cost has first been below it;
 * last return, last cost.
+
+A second table counts the final policies that are safe and good.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.statistics import Estimate, estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
 from experiments.logs import describe_budgets, table_row
+from experiments.time_to_safe import THRESHOLDS
 
 MEASURES = {
     "violation": "violation [cost / episode]",
@@ -48,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = parser.parse_args(argv).out
     folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
     epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
-    (out / "stability.md").write_text(write_tables(measure_runs(epochs), budget))
+    policies = pd.concat([pd.read_csv(folder / "trials.csv") for folder in folders])
+    tables = write_tables(measure_runs(epochs), budget) + write_policies(policies)
+    (out / "stability.md").write_text(tables)
     draw(out / "stability.png", epochs, budget)
 
 
@@ -92,6 +97,27 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
         if len(names) == 2:
             lines += [*_probabilities(part, *names), ""]
     return "\n".join(lines)
+
+
+def write_policies(policies: pd.DataFrame) -> str:
+    """How many of the runs' final policies, evaluated anew, are safe, and good as well.
+
+    Args:
+      policies: rows of ``trials.csv``; good is what ``time_to_safe.THRESHOLDS`` calls so.
+    """
+    lines = [
+        "Final policies, each the best feasible of its run, by an evaluation of its own",
+        "",
+        table_row(["task", "algorithm", "runs", "within the limit", "and good", "good is"]),
+        table_row(["---"] * 6),
+    ]
+    for (env, algorithm), part in policies.groupby(["env", "algorithm"]):
+        threshold = THRESHOLDS.get(env)
+        good = part.feasible & (part.return_mean >= (threshold or 0.0))
+        words = ["-", "-"] if threshold is None else [str(good.sum()), f"return ≥ {threshold:g}"]
+        counts = [str(len(part)), str(part.feasible.sum())]
+        lines.append(table_row([env, algorithm, *counts, *words]))
+    return "\n".join([*lines, ""])
 
 
 def _probabilities(part: pd.DataFrame, first: str, second: str) -> list[str]:

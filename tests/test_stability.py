@@ -47,3 +47,18 @@ def test_a_steady_method_is_told_from_a_swinging_one():
     assert "# Stability: all of it" in tables
     assert "P(steady has less violation than swinging) = 1.00" in tables
     assert "P(steady has less lam swing than swinging) = 1.00" in tables
+
+
+def test_final_policies_are_counted_by_what_was_promised():
+    policies = pd.DataFrame(
+        [
+            ("PointButton1", "algd", 25.0, True),
+            ("PointButton1", "algd", 24.9, True),
+            ("PointButton1", "algd", 40.0, False),
+            ("HalfCheetah", "algd", 900.0, True),
+        ],
+        columns=["env", "algorithm", "return_mean", "feasible"],
+    )
+    rows = stability.write_policies(policies).splitlines()
+    assert "| PointButton1 | algd | 3 | 2 | 1 | return ≥ 25 |" in rows
+    assert "| HalfCheetah | algd | 1 | 1 | - | - |" in rows
