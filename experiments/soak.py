@@ -6,8 +6,10 @@ Trains on the CPU, small networks on PointButton1, with an evaluation and every 
 after every epoch, until the time is up. Between epochs, about every 20 seconds, it counts what a
 leak would show in: memory, open files, threads, and the programs that JAX has compiled (or fetched
 from its cache) so far. Whatever the run keeps of each epoch (its line of the log) counts as growth
-too. Memory is what the process has for itself: pages of files, such as of the libraries it has
-loaded, are resident as well, but the system drops them and brings them back as it likes.
+too. Memory is counted four times. *Blocks* are those of Python's allocator, *allocated* what has
+been asked of the C library and not given back: what a leak is made of. *Private* is what the system
+has given for both, with the holes that allocators keep, until a part of them is empty and goes back
+at once. *Resident* has pages of files too, which the system drops and brings back as it likes.
 
 The first tenth of the time is warm-up. Of the rest, the median of the last quarter is compared with
 that of the first. Compilations are counted from the end of the first epoch.
@@ -17,8 +19,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import dataclasses
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +43,7 @@ WARM_UP = 0.1
 """Share of the time that is left out at the beginning."""
 
 MEMORY_LIMIT = 2.0
-"""Allowed growth of memory [%]."""
+"""Allowed growth of memory, allocated and private [%]."""
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -50,6 +54,8 @@ class Sample(NamedTuple):
     Attributes:
       seconds: since the end of the first epoch.
       epochs: made so far.
+      blocks: of Python's own small objects.
+      allocated: from the C library [MiB].
       memory: private, resident [MiB].
       resident: with pages of files [MiB].
       files: open descriptors.
@@ -59,6 +65,8 @@ class Sample(NamedTuple):
 
     seconds: float
     epochs: int
+    blocks: int
+    allocated: float
     memory: float
     resident: float
     files: int
@@ -125,12 +133,46 @@ class Watch:
         return Sample(
             seconds=round(seconds, 1),
             epochs=epochs,
+            blocks=sys.getallocatedblocks(),
+            allocated=round(allocated_bytes() / 2**20, 2),
             memory=round((memory.rss - memory.shared) / 2**20, 2),
             resident=round(memory.rss / 2**20, 2),
             files=self._process.num_fds(),
             threads=self._process.num_threads(),
             compilations=self._compilations.count,
         )
+
+
+class _MallocInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and newer."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def allocated_bytes() -> int:
+    """Bytes in use of the C library's allocator, in its heaps and mapped one by one.
+
+    Raises:
+      AttributeError: where the C library is no glibc of 2.33 or newer.
+    """
+    read = ctypes.CDLL(None).mallinfo2
+    read.restype = _MallocInfo
+    info = read()
+    return info.uordblks + info.hblkhd
 
 
 def endless() -> Config:
@@ -185,11 +227,12 @@ def summarize(samples: Sequence[Sample]) -> dict[str, Any]:
     """
     first, last = quarters(samples)
     end = samples[-1]
-    counted = ("memory", "resident", "files", "threads")
+    memory = ("blocks", "allocated", "memory")
+    counted = (*memory, "resident", "files", "threads")
     growth = {name: _growth(first, last, name) for name in counted}
     recompilations = end.compilations - samples[0].compilations
     verdict = {
-        "memory": abs(growth["memory"]["per_cent"]) <= MEMORY_LIMIT,
+        **{name: growth[name]["per_cent"] <= MEMORY_LIMIT for name in memory},
         **{name: growth[name]["per_cent"] <= 0 for name in ("files", "threads")},
         "compilations": recompilations == 0,
     }
@@ -229,9 +272,10 @@ def _growth(first: Sequence[Sample], last: Sequence[Sample], name: str) -> dict[
 
 def draw(path: Path, samples: Sequence[Sample]) -> None:
     """One panel for each thing counted, over the hours."""
-    units = {"memory": "private [MiB]", "resident": "resident [MiB]", "files": "open files"}
+    units = {"blocks": "Python's blocks", "allocated": "allocated [MiB]"}
+    units |= {"memory": "private [MiB]", "resident": "resident [MiB]", "files": "open files"}
     units |= {"threads": "threads", "compilations": "programs compiled"}
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    figure = Figure(figsize=(7, 9), layout="constrained")
     hours = [sample.seconds / 3600 for sample in samples]
     panels = figure.subplots(len(units), 1, sharex=True)
     for axes, (name, label) in zip(panels, units.items(), strict=True):

@@ -6,6 +6,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import soak
@@ -13,7 +14,7 @@ from experiments.soak import Sample, Watch, summarize
 from tests.probes import ActionProbe
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
-STEADY = [Sample(float(20 * i), i + 1, 500.0, 700.0, 30, 40, 100) for i in range(100)]
+STEADY = [Sample(float(20 * i), i + 1, 10**6, 300.0, 500.0, 700.0, 30, 40, 100) for i in range(100)]
 
 
 def changed(index, **values):
@@ -31,6 +32,8 @@ def test_steady_run_passes_and_leaves_out_its_warm_up():
 @pytest.mark.parametrize(
     ("samples", "name"),
     [
+        (changed(60, blocks=1_030_000), "blocks"),
+        (changed(60, allocated=307.0), "allocated"),
         (changed(60, memory=511.0), "memory"),
         (changed(60, files=31), "files"),
         (changed(60, threads=41), "threads"),
@@ -40,6 +43,18 @@ def test_steady_run_passes_and_leaves_out_its_warm_up():
 def test_growth_fails_where_it_is(samples, name):
     verdict = summarize(samples)["verdict"]
     assert [failed for failed, passed in verdict.items() if not passed] == [name]
+
+
+def test_memory_that_is_given_back_is_no_growth():
+    assert summarize(changed(60, memory=400.0))["passed"]
+
+
+def test_what_is_held_counts_as_allocated_until_it_is_let_go():
+    before = soak.allocated_bytes()
+    held = np.ones(10**7)
+    assert soak.allocated_bytes() - before == pytest.approx(held.nbytes, rel=0.05)
+    del held
+    assert soak.allocated_bytes() - before == pytest.approx(0, abs=4e6)
 
 
 def test_pages_of_files_that_come_and_go_are_told_and_not_judged():
