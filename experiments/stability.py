@@ -43,6 +43,17 @@ MEASURES = {
 }
 """What is measured of every run; of all but the return less is better."""
 
+_POLICY_COLUMNS = (
+    "task",
+    "algorithm",
+    "mean return",
+    "mean cost",
+    "runs",
+    "within the limit",
+    "and good",
+    "good is",
+)
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the logs of a folder."""
@@ -52,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
     epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
     policies = pd.concat([pd.read_csv(folder / "trials.csv") for folder in folders])
-    tables = write_tables(measure_runs(epochs), budget) + write_policies(policies)
-    (out / "stability.md").write_text(tables)
+    tables = write_tables(measure_runs(epochs), budget).rstrip()
+    (out / "stability.md").write_text(f"{tables}\n\n{write_policies(policies)}")
     draw(out / "stability.png", epochs, budget)
 
 
@@ -108,14 +119,15 @@ def write_policies(policies: pd.DataFrame) -> str:
     lines = [
         "Final policies, each the best feasible of its run, by an evaluation of its own",
         "",
-        table_row(["task", "algorithm", "runs", "within the limit", "and good", "good is"]),
-        table_row(["---"] * 6),
+        table_row([*_POLICY_COLUMNS]),
+        table_row(["---"] * len(_POLICY_COLUMNS)),
     ]
     for (env, algorithm), part in policies.groupby(["env", "algorithm"]):
         threshold = THRESHOLDS.get(env)
         good = part.feasible & (part.return_mean >= (threshold or 0.0))
         words = ["-", "-"] if threshold is None else [str(good.sum()), f"return ≥ {threshold:g}"]
-        counts = [str(len(part)), str(part.feasible.sum())]
+        means = [f"{part.return_mean.mean():.4g}", f"{part.cost_mean.mean():.4g}"]
+        counts = [*means, str(len(part)), str(part.feasible.sum())]
         lines.append(table_row([env, algorithm, *counts, *words]))
     return "\n".join([*lines, ""])
 

@@ -52,13 +52,13 @@ def test_a_steady_method_is_told_from_a_swinging_one():
 def test_final_policies_are_counted_by_what_was_promised():
     policies = pd.DataFrame(
         [
-            ("PointButton1", "algd", 25.0, True),
-            ("PointButton1", "algd", 24.9, True),
-            ("PointButton1", "algd", 40.0, False),
-            ("HalfCheetah", "algd", 900.0, True),
+            ("PointButton1", "algd", 25.0, 5.0, True),
+            ("PointButton1", "algd", 24.9, 6.0, True),
+            ("PointButton1", "algd", 40.1, 40.0, False),
+            ("HalfCheetah", "algd", 900.0, 7.0, True),
         ],
-        columns=["env", "algorithm", "return_mean", "feasible"],
+        columns=["env", "algorithm", "return_mean", "cost_mean", "feasible"],
     )
     rows = stability.write_policies(policies).splitlines()
-    assert "| PointButton1 | algd | 3 | 2 | 1 | return ≥ 25 |" in rows
-    assert "| HalfCheetah | algd | 1 | 1 | - | - |" in rows
+    assert "| PointButton1 | algd | 30 | 17 | 3 | 2 | 1 | return ≥ 25 |" in rows
+    assert "| HalfCheetah | algd | 900 | 7 | 1 | 1 | - | - |" in rows
