@@ -55,7 +55,7 @@ def paper(spec: EnvSpec) -> Config:
 def throughput(spec: EnvSpec) -> Config:
     """Many environments side by side, each transition drawn eight times: for an accelerator.
 
-    Rates are those of ``quick``: there are even fewer updates.
+    Rates are those of ``quick``: there are even fewer updates per step.
     """
     num_envs = 2_048
     return Config(
@@ -80,7 +80,7 @@ _TUNED: dict[str, dict[str, float]] = {
     # penalty outweigh that.
     "SafetyPointGoal1-v0": {"rho": 0.1, "score_weight": 0.01, "temperature": 0.1},
 }
-"""Numbers found for an environment (docs/learning.md); ``paper`` takes none of them."""
+"""Numbers found for an environment, with ``algd`` (docs/learning.md); ``paper`` takes none."""
 
 PRESETS: dict[str, Callable[[EnvSpec], Config]] = {
     "quick": quick,

@@ -26,13 +26,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--title", required=True, help="heading of the table")
     parser.add_argument("--sweeps", nargs="+", default=[], metavar="TASK/NAME=RUN_DIR")
     arguments = parser.parse_args(argv)
-    for pair in arguments.sweeps:
-        name, _, run_dir = pair.partition("=")
-        keep_logs(Path(run_dir), arguments.out / name)
     try:
+        for pair in arguments.sweeps:
+            name, run_dir = read_pair(pair)
+            keep_logs(run_dir, arguments.out / name)
         draw_comparison(arguments.out, arguments.title)
     except ConfigError as error:
         raise SystemExit(f"describe.py: {error}") from error
+
+
+def read_pair(text: str) -> tuple[str, Path]:
+    """What a sweep shall be called, and where it is.
+
+    Raises:
+      ConfigError: if it is not TASK/NAME=RUN_DIR, or there is no sweep.
+    """
+    name, _, run_dir = text.partition("=")
+    if len(Path(name).parts) != 2 or not (Path(run_dir) / "sweep.json").is_file():
+        allowed = "TASK/NAME=RUN_DIR of a sweep"
+        raise ConfigError(f"--sweeps: got {text}, allowed is {allowed}")
+    return name, Path(run_dir)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ import gymnasium
 import numpy as np
 
 from algd_jax import Policy, Run
-from experiments.logs import table_row
+from algd_jax.runs.provenance import provenance
+from experiments.logs import command_line, table_row
 
 EPISODES = 20
 DISCOUNT = 0.99
@@ -46,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         table_row(["---"] * 6),
         *(_row(run, [play(env, run.policy, seed) for seed in range(EPISODES)]) for run in runs),
     ]
-    (arguments.out / "in_mujoco.md").write_text("\n".join([*lines, ""]))
+    record = provenance(command_line("hopper_in_mujoco.py", argv))
+    origin = (
+        f"`{' '.join(record['command'])}`, {EPISODES} episodes each, commit "
+        f"{record['git_commit']}, {record['device']['kind']}, JAX {record['versions']['jax']}, "
+        f"MuJoCo {record['versions']['mujoco']}, {record['start_time']}"
+    )
+    (arguments.out / "in_mujoco.md").write_text("\n".join([*lines, "", origin, ""]))
 
 
 def play(env: gymnasium.Env, policy: Policy, seed: int) -> Episode:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from algd_jax.config import Config, LoopConfig
 from algd_jax.presets import preset
 from algd_jax.runs.compare import words
 from algd_jax.runs.compare.pictures import draw_curves
@@ -39,15 +38,15 @@ def describe_budgets(folders: Sequence[Path]) -> str:
     for folder in folders:
         run = json.loads((folder / "sweep.json").read_text())["trials"][0]["config"]
         whole = preset(run["preset"], run["env"], run["algorithm"])
-        share = _trained_steps(run["loop"]) / _trained_steps(vars(whole.loop))
+        share = _trained_steps(LoopConfig(**run["loop"])) / _trained_steps(whole.loop)
         found[f"{share:.0%} of the budget of preset {run['preset']}"] = None
     return ", ".join(found)
 
 
-def _trained_steps(loop: Mapping[str, Any]) -> int:
-    """Environment steps behind warm-up, in whole epochs."""
-    epochs = math.ceil((loop["env_steps"] - loop["warmup_steps"]) / loop["epoch_steps"])
-    return epochs * loop["epoch_steps"]
+def _trained_steps(loop: LoopConfig) -> int:
+    """Environment steps behind warm-up."""
+    config = Config(loop=loop)
+    return config.epochs * config.steps_per_epoch * loop.num_envs
 
 
 def table_row(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """The paper's claim on real tasks: does the augmented Lagrangian train more steadily and safely?
 
-    python experiments/paper.py --preset quick --seeds 10 --tasks PointButton1 \\
+    python experiments/paper.py --preset quick --seeds 5 --tasks PointButton1 HalfCheetah \\
         --methods algd diffusion_lagrangian --out experiments/results/stability
     python experiments/stability.py experiments/results/stability
 
@@ -124,10 +124,10 @@ def write_policies(policies: pd.DataFrame) -> str:
     ]
     for (env, algorithm), part in policies.groupby(["env", "algorithm"]):
         threshold = THRESHOLDS.get(env)
-        good = part.feasible & (part.return_mean >= (threshold or 0.0))
+        good = part.feasible.eq(True) & (part.return_mean >= (threshold or 0.0))
         words = ["-", "-"] if threshold is None else [str(good.sum()), f"return ≥ {threshold:g}"]
         means = [f"{part.return_mean.mean():.4g}", f"{part.cost_mean.mean():.4g}"]
-        counts = [*means, str(len(part)), str(part.feasible.sum())]
+        counts = [*means, str(len(part)), str(part.feasible.eq(True).sum())]
         lines.append(table_row([env, algorithm, *counts, *words]))
     return "\n".join([*lines, ""])
 

@@ -23,6 +23,13 @@ def test_sweeps_are_kept_and_compared_under_their_title(tiny, tmp_path):  # noqa
     assert (out / "table.md").read_text() == table.replace("By hand", "Another")
 
 
+@pytest.mark.parametrize("pair", ["Probe/algd", "algd=runs", "Probe/algd=nothing", "=runs"])
+def test_a_sweep_that_is_not_there_is_refused_and_nothing_written(pair, tmp_path):
+    with pytest.raises(SystemExit, match=r"^describe.py: --sweeps: got .*, allowed is TASK/NAME="):
+        describe.main([str(tmp_path / "out"), "--title", "Nothing", "--sweeps", pair])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_sweeps_is_refused_in_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r"^describe.py: .+"):
         describe.main([str(tmp_path), "--title", "Nothing"])

@@ -23,8 +23,8 @@ class Arguments:
     Attributes:
       names: which benchmarks, before any flag; all by default.
       json: new file for the results, with device, versions, commit and command.
-      cached: take compiled programs from the cache, and leave them there; compile times are not
-        those of compiling then. For a device that is paid by the second.
+      cached: take compiled programs from the cache, and leave them there, for a device that is paid
+        by the second; compile times are then those of fetching.
       quick: only show that they work, at small sizes and with few repeats.
       debug: show the traceback of an error.
     """
@@ -41,6 +41,11 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(Arguments, argv, "algd benchmark")
     command = ["algd", "benchmark", *argv]
     run_benchmarks(
-        arguments.names, arguments.quick, arguments.cached, arguments.json, make_console(), command
+        arguments.names,
+        quick=arguments.quick,
+        cached=arguments.cached,
+        path=arguments.json,
+        console=make_console(),
+        command=command,
     )
     return 0

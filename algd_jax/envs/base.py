@@ -24,8 +24,8 @@ __all__ = [
     "named_costs",
 ]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 FLAGS = {"placement_failed": "is set: a reset found no free place"}
 """What an environment, which cannot raise inside jit, reports by a 1 in `state.info`.
@@ -115,7 +115,7 @@ def named_costs(metrics: Mapping[str, jax.Array], names: Sequence[str]) -> jax.A
     return costs[0] if len(costs) == 1 else jnp.stack(costs, axis=-1)
 
 
-def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
+def in_full_precision(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """`function` with all its matrix products in float32, whatever the device prefers.
 
     Accelerators multiply in TensorFloat-32 or bfloat16 unless told otherwise: three decimal digits,
@@ -123,7 +123,7 @@ def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.wraps(function)
-    def precise(*args: P.args, **kwargs: P.kwargs) -> R:
+    def precise(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with jax.default_matmul_precision("highest"):
             return function(*args, **kwargs)
 

@@ -22,6 +22,7 @@ from algd_jax.runs.tables import print_rows
 
 def run_benchmarks(
     names: Sequence[str],
+    *,
     quick: bool,
     cached: bool,
     path: Path | None,
