@@ -109,6 +109,8 @@ def draw(path: Path, found: dict[str, np.ndarray]) -> None:
 def write_table(found: dict[str, np.ndarray]) -> str:
     """Means over seeds, with the lowest and highest, in Markdown."""
     lines = [
+        "# Hopper beside the paper's PyTorch code",
+        "",
         f"| | {' | '.join(f'{step:,} steps' for step in STEPS)} |",
         f"|---|{'---|' * len(STEPS)}",
     ]

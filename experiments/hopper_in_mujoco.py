@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     env = gymnasium.make("Hopper-v5")
     runs = [Run.load(path) for path in sorted((arguments.sweep / "trials").iterdir())]
     lines = [
+        "# Policies of Hopper in MuJoCo's own simulation",
+        "",
         table_row(["seed", "return, MJX", "return, MuJoCo", "cost, MJX", "cost, MuJoCo", "steps"]),
         table_row(["---"] * 6),
         *(_row(run, [play(env, run.policy, seed) for seed in range(EPISODES)]) for run in runs),

@@ -130,6 +130,8 @@ def write_table(out: Path) -> str:
         result = json.loads(path.read_text())
         found.setdefault((result["env"], result["preset"]), []).append(result)
     lines = [
+        "# Time to a safe policy",
+        "",
         "| task | return | preset | seeds that got there | seconds | environment steps |",
         "|---|---|---|---|---|---|",
     ]
