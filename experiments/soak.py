@@ -282,7 +282,7 @@ def draw(path: Path, samples: Sequence[Sample]) -> None:
         axes.plot(hours, [getattr(sample, name) for sample in samples], color="tab:blue")
         axes.axvspan(0, WARM_UP * hours[-1], color="tab:gray", alpha=0.2)
         axes.set(ylabel=label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(getattr(sample, name) for sample in samples))
         axes.grid(alpha=0.3)
     panels[-1].set(xlabel="hours since the first epoch (gray: warm-up)")
     figure.savefig(path, dpi=90)
