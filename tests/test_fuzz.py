@@ -194,7 +194,7 @@ def shallow(monkeypatch, tmp_path):
 
     monkeypatch.setattr(MODULES["train"], "train", train)
     monkeypatch.setattr(MODULES["play"], "play_env", begins)
-    monkeypatch.setattr(MODULES["benchmark"], "run_benchmarks", lambda *_: None)
+    monkeypatch.setattr(MODULES["benchmark"], "run_benchmarks", lambda *_, **__: None)
     monkeypatch.setattr(MODULES["doctor"], "examine", begins)
     monkeypatch.setattr(MODULES["sweep"], "sweep", begins)
     monkeypatch.setattr(registry, "_FACTORIES", {"PointButton1": ProbeEnv})

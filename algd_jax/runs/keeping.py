@@ -33,7 +33,9 @@ class Best(NamedTuple):
 class Keeper:
     """Writes a run's checkpoints in the background, while it goes on training.
 
-    A write that fails is told and tried again after the next epoch; what is on disk stays.
+    A write that fails is told and tried again after the next epoch; what is on disk stays. A whole
+    state is written after the policies up to it, and not without them: a run that goes on from it
+    finds them, however the run before has ended.
 
     Attributes:
       best: the best feasible policy so far.
@@ -47,8 +49,8 @@ class Keeper:
         """
         self.best = read_best(directory)
         self._directory, self._config, self._tell = directory, config, tell
-        self._state, self._last, self._best = map(
-            Writer, (directory.state, directory.last, directory.best)
+        self._last, self._best, self._state = map(
+            Writer, (directory.last, directory.best, directory.state)
         )
         self._saved_step: int | None = None
 
@@ -97,7 +99,8 @@ class Keeper:
         if step == self._saved_step:
             return
         notes = {name: (record or _NO_EPOCH)[name] for name in _NO_EPOCH}
-        self._tell_failure(self._state.save(step, state, notes, self._retained))
+        policies = (self._last, self._best)
+        self._tell_failure(self._state.save(step, state, notes, self._retained, policies))
         self._saved_step = step
 
     def forget_after(self, step: int) -> None:
@@ -132,7 +135,7 @@ class Keeper:
 
     @property
     def _writers(self) -> tuple[Writer, ...]:
-        return self._state, self._last, self._best
+        return self._last, self._best, self._state
 
     def _retained(self, entries: Sequence[Entry]) -> set[int]:
         return retained(entries, self._config.loop)

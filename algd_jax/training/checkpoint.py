@@ -103,6 +103,7 @@ class Writer:
         tree: Any,
         notes: dict[str, Any] | None = None,
         keep: Keep = newest(1),
+        after: Sequence[Writer] = (),
     ) -> CheckpointError | None:
         """Begin to write ``tree`` as ``folder/step``.
 
@@ -114,6 +115,8 @@ class Writer:
           tree: pytree of arrays and typed PRNG keys.
           notes: numbers, strings, truth values and lists of them, kept beside the arrays.
           keep: which checkpoints of the folder stay; the new one does in any case.
+          after: writers whose last checkpoints must be on disk first; if one cannot be written,
+            this one is not either.
 
         Returns:
           Why the checkpoint before was not written, if it was not.
@@ -131,7 +134,13 @@ class Writer:
                     f"and this is process {jax.process_index()} with a tree of its own"
                 )
             return None
-        self._job = lambda: _write(self.folder, step, arrays, notes or {}, keep)
+        before = [writer._pending for writer in after if writer._pending is not None]
+
+        def job() -> None:
+            _wait_for(before, self.folder / str(step))
+            _write(self.folder, step, arrays, notes or {}, keep)
+
+        self._job = job
         self.retry()
         return failure
 
@@ -275,6 +284,12 @@ def _check_fits(target: Path, found: Manifest, wanted: dict[str, Array]) -> None
                 f"checkpoint {target} does not fit this run: {name} is {stored or 'nothing'}, "
                 f"needed is {want or 'nothing'}"
             )
+
+
+def _wait_for(before: Sequence[Future[None]], target: Path) -> None:
+    for write in before:
+        if (error := write.exception()) is not None:
+            raise CheckpointError(f"checkpoint {target} was not written: {error}") from error
 
 
 def _write(folder: Path, step: int, arrays: Arrays, notes: dict[str, Any], keep: Keep) -> None:

@@ -17,7 +17,7 @@ from algd_jax import cli
 from algd_jax.runs.display import Display
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunError, train
-from algd_jax.training import checkpoint
+from algd_jax.training import checkpoint, storage
 from algd_jax.training.checkpoint import CheckpointError, newest
 from tests.runs.support import (
     EPOCH,
@@ -128,6 +128,25 @@ def test_a_run_whose_last_checkpoint_finds_no_room_fails_and_can_be_resumed(tmp_
         f"the last good checkpoint of the whole state, of step {step}, is kept"
     )
     assert leftovers(folder) == []
+    train(resumed_config(folder), folder, resume=True)
+    assert_same_run(folder, whole)
+
+
+def test_the_best_policy_is_found_again_if_only_that_had_no_room(tmp_path, whole, monkeypatch):
+    """The whole state of its epoch would have fitted, and a run resumed there would miss it."""
+    folder, write = tmp_path / "run", storage.write
+    best = checkpoint.latest(whole / "checkpoints" / "best")
+    assert best == LAST_STEP  # Another one would be found in the epochs that are left.
+
+    def fail_for_best(path, arrays):
+        if path.parts[-3] == "best" and path.parts[-2].startswith(str(best)):
+            raise OSError(28, "No space left on device")
+        write(path, arrays)
+
+    monkeypatch.setattr(storage, "write", fail_for_best)
+    with pytest.raises(RunError, match="No space left on device; the last good checkpoint"):
+        train(tiny_config(checkpoint_epochs=1), folder)
+    monkeypatch.setattr(storage, "write", write)
     train(resumed_config(folder), folder, resume=True)
     assert_same_run(folder, whole)
 

@@ -1,4 +1,5 @@
 import contextlib
+import threading
 import time
 
 import jax
@@ -162,3 +163,50 @@ def test_a_failed_state_is_made_up_for_before_the_next_is_due(make, monkeypatch)
     keeping.epoch(3, 1.0, 0.0)
     keeping.keeper.wait()
     assert keeping.steps("state") == [300]
+
+
+def test_no_state_is_written_without_the_policies_up_to_it(make, monkeypatch):
+    keeping, write = make(checkpoint_epochs=1, keep_last=9), storage.write
+
+    def fail_for_best(folder, arrays):
+        if "best" in str(folder):
+            raise OSError(28, "No space left on device")
+        write(folder, arrays)
+
+    monkeypatch.setattr(storage, "write", fail_for_best)
+    keeping.epoch(1, 1.0, 9.0)  # Not feasible, so there is no best one to write.
+    keeping.epoch(2, 1.0, 0.0)
+    keeping.settle()
+    assert keeping.steps("last") == [100, 200]
+    assert keeping.steps("state") == [100]
+    monkeypatch.setattr(storage, "write", write)
+    keeping.epoch(3, 0.0, 0.0)
+    keeping.keeper.wait()
+    best, state = (getattr(keeping.directory, name) / "200" for name in ("best", "state"))
+    reason = f"checkpoint {best} was not written: No space left on device"
+    again = "training goes on, and the next epoch tries again"
+    assert keeping.told == [
+        f"{reason}; {again}",
+        f"checkpoint {state} was not written: {reason}; {again}",
+    ]
+    assert keeping.steps("best") == [200]
+    assert keeping.steps("state") == [100, 300]
+
+
+def test_a_state_waits_for_the_policies_up_to_it(make, monkeypatch):
+    keeping, write = make(checkpoint_epochs=1), storage.write
+    order, may_write = [], threading.Event()
+
+    def slow_for_policies(folder, arrays):
+        name = folder.parts[-3]
+        if name != "state":
+            assert may_write.wait(60)
+        order.append(name)
+        write(folder, arrays)
+
+    monkeypatch.setattr(storage, "write", slow_for_policies)
+    keeping.epoch(1, 1.0, 0.0)
+    assert not order
+    may_write.set()
+    keeping.keeper.wait()
+    assert order[2:] == ["state"]
