@@ -1,6 +1,6 @@
 """Does a long run stay as it was after its first minutes?
 
-    python experiments/soak.py --hours 2 --out experiments/results/soak
+    MALLOC_ARENA_MAX=1 python experiments/soak.py --hours 2 --out experiments/results/soak
 
 Trains on the CPU, small networks on PointButton1, with an evaluation and every kind of checkpoint
 after every epoch, until the time is up. Between epochs, about every 20 seconds, it counts what a
@@ -8,8 +8,9 @@ leak would show in: memory, open files, threads, and the programs that JAX has c
 from its cache) so far. Whatever the run keeps of each epoch (its line of the log) counts as growth
 too. Memory is counted four times. *Blocks* are those of Python's allocator, *allocated* what has
 been asked of the C library and not given back: what a leak is made of. *Private* is what the system
-has given for both, with the holes that allocators keep, until a part of them is empty and goes back
-at once. *Resident* has pages of files too, which the system drops and brings back as it likes.
+has given for both, with the holes that allocators keep: glibc has a heap of its own for many
+threads, and gives one back when it happens to be empty, which is why the command asks for a single
+one. *Resident* has pages of files too, which the system drops and brings back as it likes.
 
 The first tenth of the time is warm-up. Of the rest, the median of the last quarter is compared with
 that of the first. Compilations are counted from the end of the first epoch.
@@ -22,6 +23,7 @@ import csv
 import ctypes
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 import time
@@ -44,6 +46,9 @@ WARM_UP = 0.1
 
 MEMORY_LIMIT = 2.0
 """Allowed change of blocks, allocated and private memory, up or down [%]."""
+
+_HEAPS = "MALLOC_ARENA_MAX"
+"""How glibc is told how many heaps threads share; part of the command."""
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -302,7 +307,9 @@ def main() -> None:
     else:
         seconds, option = 60 * arguments.minutes, f"--minutes={arguments.minutes:g}"
     jax.config.update("jax_platforms", "cpu")
-    command = ["python", "experiments/soak.py", option, f"--interval={arguments.interval:g}"]
+    heaps = [f"{_HEAPS}={os.environ[_HEAPS]}"] if _HEAPS in os.environ else []
+    options = [option, f"--interval={arguments.interval:g}"]
+    command = [*heaps, "python", "experiments/soak.py", *options]
     summary = run(endless(), seconds, arguments.interval, arguments.out, command)
     print(json.dumps({name: summary[name] for name in ("hours", "epochs", "growth", "verdict")}))
 
