@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algd_jax.config import Config, LoopConfig
+from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
 from algd_jax.runs.compare import words
 from algd_jax.runs.compare.pictures import draw_curves
@@ -30,6 +32,19 @@ def keep_logs(run_dir: Path, target: Path) -> None:
         copy = target / path.relative_to(run_dir)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+
+
+def shortened(config: Config, fraction: float) -> Config:
+    """The run with a fraction of its epochs.
+
+    Raises:
+      ConfigError: for a fraction that is none.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"--budget-fraction: got {fraction}, allowed is a number in (0, 1]")
+    trained = max(1, round(fraction * config.epochs)) * config.loop.epoch_steps
+    loop = dataclasses.replace(config.loop, env_steps=config.loop.warmup_steps + trained)
+    return dataclasses.replace(config, loop=loop)
 
 
 def describe_budgets(folders: Sequence[Path]) -> str:

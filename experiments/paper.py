@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from algd_jax.config import Config
-from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.logs import command_line, draw_comparison, keep_logs
+from experiments.logs import command_line, draw_comparison, keep_logs, shortened
 
 TASKS = (
     "PointButton1",
@@ -93,14 +92,9 @@ def configure(task: str, method: str, regime: str = "paper", fraction: float = 1
     Raises:
       ConfigError: for a fraction that is none.
     """
-    if not 0 < fraction <= 1:
-        raise ConfigError(f"--budget-fraction: got {fraction}, allowed is a number in (0, 1]")
     algorithm, sizes = METHODS[method]
-    config = preset(regime, task, algorithm)
-    trained = max(1, round(fraction * config.epochs)) * config.loop.epoch_steps
-    loop = dataclasses.replace(config.loop, env_steps=config.loop.warmup_steps + trained)
-    agent = dataclasses.replace(config.agent, **sizes)
-    return dataclasses.replace(config, loop=loop, agent=agent)
+    config = shortened(preset(regime, task, algorithm), fraction)
+    return dataclasses.replace(config, agent=dataclasses.replace(config.agent, **sizes))
 
 
 if __name__ == "__main__":
