@@ -17,16 +17,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
 
 from algd_jax.config import Config
+from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
+from algd_jax.runs.compare.pictures import draw_curves
 from algd_jax.runs.compare.reading import read_runs
-from algd_jax.runs.compare.statistics import Estimate
-from algd_jax.runs.compare.summary import Comparison, compare
-from algd_jax.runs.compare.words import interval_text
+from algd_jax.runs.compare.summary import compare
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.logs import command_line, describe_budgets, keep_logs, shortened, table_row
+from experiments.logs import (
+    command_line,
+    describe_budgets,
+    keep_logs,
+    origin,
+    shortened,
+    table_row,
+)
+from experiments.stability import MEASURES, mean_text, measure_runs
 
 FIELDS: dict[str, tuple[Any, ...]] = {
     "rho": (0.1, 1.0, 5.0),
@@ -44,6 +52,8 @@ FIELDS: dict[str, tuple[Any, ...]] = {
 
 BASE = "base"
 
+_MEASURED = ("last_return", "last_cost", "violation", "after")
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, then draw every field that there are logs of."""
@@ -57,15 +67,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/ablations"))
     parser.add_argument("--only-draw", action="store_true", help="from the logs in OUT")
     arguments = parser.parse_args(argv)
-    if not arguments.only_draw:
-        command = command_line("ablations.py", argv)
-        base = shortened(preset(arguments.preset, arguments.task), arguments.budget_fraction)
-        for name in (BASE, *arguments.fields):
-            configs, grid = variants(base, name)
-            trials = make_trials(configs, points(grid), arguments.seeds)
-            sweep(trials, arguments.run_dir / name, tell=print, command=command)
-            keep_logs(arguments.run_dir / name, arguments.out / name)
-    draw_all(arguments.out)
+    try:
+        if not arguments.only_draw:
+            train(arguments, command_line("ablations.py", argv))
+        draw_all(arguments.out)
+    except ConfigError as error:
+        raise SystemExit(f"ablations.py: {error}") from error
+
+
+def train(arguments: argparse.Namespace, command: Sequence[str]) -> None:
+    """Run the sweeps, one after the other, and keep the logs of each as soon as it has ended."""
+    base = shortened(preset(arguments.preset, arguments.task), arguments.budget_fraction)
+    for name in (BASE, *arguments.fields):
+        configs, grid = variants(base, name)
+        trials = make_trials(configs, points(grid), arguments.seeds)
+        sweep(trials, arguments.run_dir / name, tell=print, command=command)
+        keep_logs(arguments.run_dir / name, arguments.out / name)
 
 
 def variants(base: Config, name: str) -> tuple[list[Config], list[str]]:
@@ -90,53 +107,30 @@ def _others(settings: Any, field: str) -> list[Any]:
 
 def draw_all(out: Path) -> None:
     """A figure for each field, and the table of all."""
-    lines = [
-        "# What each number does",
-        "",
-        "| field | value | runs | IQM return | IQM cost | feasible |",
-        "|---|---|---|---|---|---|",
-    ]
-    for field in FIELDS:
-        if (out / field / "results.csv").exists():
-            folders = [out / BASE, out / field]
-            comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
-            draw(out / f"{field}.png", field, comparison, budget)
-            lines += [_row(field, row) for row in by_value(comparison, field)]
-    (out / "table.md").write_text("\n".join([*lines, ""]))
+    fields = [field for field in FIELDS if (out / field / "results.csv").exists()]
+    if not fields:
+        raise ConfigError(f"--out: got {out}, which holds no logs of a field")
+    rows = []
+    for field in fields:
+        folders = [out / BASE, out / field]
+        comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
+        (out / f"{field}.png").write_bytes(draw_curves(comparison, budget))
+        rows += _rows(field, comparison.runs.epochs)
+    columns = ["field", "value", "seeds", *(MEASURES[name] for name in _MEASURED)]
+    head = [table_row(columns), table_row(["---"] * len(columns))]
+    sources = [origin(out / name) for name in (BASE, *fields)]
+    lines = [f"# Ablations: {budget}", "", *head, *rows, "", *sources, ""]
+    (out / "table.md").write_text("\n".join(lines))
 
 
-def by_value(comparison: Comparison, field: str) -> list[dict[str, Any]]:
-    """The numbers of each value of the field that was trained, in order."""
-    rows = comparison.figures()["configurations"]
-    return sorted(rows, key=lambda row: row["settings"][field])
-
-
-def _row(field: str, row: dict[str, Any]) -> str:
-    returns, costs = (interval_text(Estimate(**row[name])) for name in ("iqm_return", "iqm_cost"))
-    cells = [field, row["settings"][field], row["seeds"], returns, costs]
-    return table_row([*map(str, cells), f"{row['share_feasible']:.0%}"])
-
-
-def draw(path: Path, field: str, comparison: Comparison, budget: str) -> None:
-    """Return and cost of the last evaluations over the values of a field."""
-    found = by_value(comparison, field)
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, name in zip(panels, ("iqm_return", "iqm_cost"), strict=True):
-        for x, row in enumerate(found):
-            estimate = Estimate(**row[name])
-            axes.plot(x, estimate.value, "o", color="tab:blue")
-            if estimate.low is not None:
-                axes.vlines(x, estimate.low, estimate.high, color="tab:blue")
-        axes.set_xticks(range(len(found)), [str(row["settings"][field]) for row in found])
-        axes.set(xlabel=field, ylabel=f"IQM {name.removeprefix('iqm_')} [per episode]")
-        axes.grid(alpha=0.3)
-    panels[1].axhline(found[0]["cost_limit"], color="tab:red", ls="--", label="limit")
-    panels[1].set_ylim(bottom=0)
-    panels[1].legend()
-    env = found[0]["env"]
-    figure.suptitle(f"{env}, {found[0]['seeds']} seeds each, 95 % intervals; {budget}")
-    figure.savefig(path, dpi=100)
+def _rows(field: str, epochs: pd.DataFrame) -> list[str]:
+    """Of each value of the field, means over seeds of what :mod:`stability` measures."""
+    rows = []
+    for value, part in epochs.groupby(field):
+        runs = measure_runs(part)
+        cells = [mean_text(runs[name]) for name in _MEASURED]
+        rows.append(table_row([field, str(value), str(len(runs)), *cells]))
+    return rows
 
 
 if __name__ == "__main__":

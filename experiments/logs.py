@@ -91,10 +91,10 @@ def _write_table(title: str, comparison: Comparison, budget: str, folders: Seque
         ]
         lines += [table_row(words.cells(row, row is rows[0])) for row in rows] + [""]
     lines += [f"* {note}" for note in words.notes(comparison)]
-    return "\n".join([*lines, "", *map(_origin, folders), ""])
+    return "\n".join([*lines, "", *map(origin, folders), ""])
 
 
-def _origin(folder: Path) -> str:
+def origin(folder: Path) -> str:
     """Where the numbers of a sweep came from."""
     record = json.loads((folder / "sweep.json").read_text())
     device, versions = record["device"], record["versions"]

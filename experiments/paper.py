@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from algd_jax.config import Config
+from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.sweep import make_trials, points, sweep
 from experiments.logs import command_line, draw_comparison, keep_logs, shortened

@@ -28,7 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from algd_jax.runs.compare.reading import read_runs
-from algd_jax.runs.compare.statistics import Estimate, estimate, improvement, mean
+from algd_jax.runs.compare.statistics import estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
 from experiments.logs import describe_budgets, table_row
 from experiments.time_to_safe import THRESHOLDS
@@ -101,8 +101,8 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
         lines += [f"{env}, means over seeds with 95 % bootstrap intervals", ""]
         lines += [table_row(["", *names]), table_row(["---"] * (1 + len(names)))]
         for measure_name, words in MEASURES.items():
-            cells = [_mean(part[part.configuration == name][measure_name]) for name in names]
-            lines.append(table_row([words, *map(_text, cells)]))
+            cells = [mean_text(part[part.configuration == name][measure_name]) for name in names]
+            lines.append(table_row([words, *cells]))
         counts = part.groupby("configuration").seed.nunique()
         lines += [table_row(["seeds", *(str(counts[name]) for name in names)]), ""]
         if len(names) == 2:
@@ -143,11 +143,9 @@ def _probabilities(part: pd.DataFrame, first: str, second: str) -> list[str]:
     ]
 
 
-def _mean(values: pd.Series) -> Estimate:
-    return estimate(values.to_numpy(), np.zeros(len(values), int), mean)
-
-
-def _text(found: Estimate) -> str:
+def mean_text(values: pd.Series) -> str:
+    """The mean over seeds with its 95 % bootstrap interval."""
+    found = estimate(values.to_numpy(), np.zeros(len(values), int), mean)
     bounds = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
     return f"{found.value:.3g}{bounds}"
 

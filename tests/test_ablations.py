@@ -36,9 +36,18 @@ def test_trained_and_drawn_from_logs(field, monkeypatch, tmp_path):
     ablations.main(["--fields", field, "--seeds", "2", *arguments])
     made = {path: path.read_bytes() for path in out.glob("*.*")}
     assert {path.name for path in made} == {f"{field}.png", "table.md"}
-    rows = (out / "table.md").read_text().splitlines()[4:]
+    lines = (out / "table.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith(f"| {field}")]
     assert [row.split(" | ")[:3] for row in rows] == [
         [f"| {field}", str(value), "2"] for value in values
     ]
     ablations.main(["--only-draw", *arguments])
     assert made == {path: path.read_bytes() for path in out.glob("*.*")}
+
+
+def test_bad_input_is_one_clear_line(tmp_path):
+    with pytest.raises(SystemExit, match=r"^ablations.py: --budget-fraction: got 2.0, allowed is"):
+        ablations.main(["--budget-fraction", "2"])
+    with pytest.raises(SystemExit, match=r"which holds no logs of a field$"):
+        ablations.main(["--only-draw", "--out", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
