@@ -39,12 +39,20 @@ def flat(config: Config) -> dict[str, Any]:
 def differing(settings: list[dict[str, Any]]) -> set[str]:
     """Names of settings with an effect that differ between runs of one environment and algorithm.
 
-    Presets choose some by environment and algorithm: that alone is no difference to compare.
+    Presets choose some by environment and algorithm: that alone is no difference to compare. Where
+    runs of several presets differ, each preset's name stands for what all of its runs have alike.
     """
+    across = _differing(settings, ("env", "algorithm"))
+    within = _differing(settings, ("env", "algorithm", "preset"))
+    return within | {"preset"} if len(across - within) > 1 else across
+
+
+def _differing(settings: list[dict[str, Any]], alike: tuple[str, ...]) -> set[str]:
+    """Settings with an effect that differ between runs which are ``alike`` in these."""
     seen: dict[tuple, dict[str, Any]] = {}
     found = set()
     for values in settings:
-        first = seen.setdefault((values["env"], values["algorithm"]), values)
+        first = seen.setdefault(tuple(values[name] for name in alike), values)
         found |= {name for name, value in values.items() if value != first[name]}
     return found - {*_KEPT_APART, *_WITHOUT_EFFECT}
 

@@ -11,6 +11,7 @@ import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.errors import ConfigError
+from algd_jax.presets import preset
 from algd_jax.runs.compare.reading import last_epochs, read_runs
 from algd_jax.runs.directory import RunDirectory
 from tests.runs.compare.tables import make_table, write_run, write_sweep
@@ -62,6 +63,22 @@ def test_what_differs_between_runs_names_their_configurations(tmp_path):
     runs = read_runs(folders)
     assert runs.swept == ["rho"]  # Others go with the environment or the algorithm.
     assert set(runs.epochs.configuration) == {"algd rho=0.5", "algd rho=2", "cal"}
+
+
+def test_a_presets_name_stands_for_what_its_runs_have_alike(tmp_path):
+    table = make_table(seeds=1)
+    quick, throughput = (preset(name, "PointButton1") for name in ("quick", "throughput"))
+    configs = [quick, dataclasses.replace(quick, hyper=quick.hyper.replace(rho=2.0)), throughput]
+    folders = [
+        write_run(tmp_path / str(index), config, table) for index, config in enumerate(configs)
+    ]
+    runs = read_runs(folders)
+    assert runs.swept == ["preset", "rho"]
+    assert set(runs.epochs.configuration) == {
+        "algd preset=quick rho=1",
+        "algd preset=quick rho=2",
+        "algd preset=throughput rho=1",
+    }
 
 
 def test_runs_beside_a_sweep_say_what_it_swept(tmp_path):
