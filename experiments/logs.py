@@ -34,6 +34,11 @@ def keep_logs(run_dir: Path, target: Path) -> None:
         shutil.copy(path, copy)
 
 
+def sweep_folders(out: Path) -> list[Path]:
+    """The sweeps ``out/TASK/NAME`` that there are logs of."""
+    return sorted(path.parent for path in out.glob("*/*/results.csv"))
+
+
 def shortened(config: Config, fraction: float) -> Config:
     """The run with a fraction of its epochs.
 
@@ -71,7 +76,7 @@ def table_row(cells: Sequence[str]) -> str:
 
 def draw_comparison(out: Path, title: str) -> None:
     """Make a table, a figure and a file of numbers from the sweeps ``out/TASK/NAME``."""
-    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
+    folders = sweep_folders(out)
     comparison, budget = compare(read_runs(folders)), describe_budgets(folders)
     (out / "table.md").write_text(_write_table(title, comparison, budget, folders))
     (out / "curves.png").write_bytes(draw_curves(comparison, budget))

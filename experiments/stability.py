@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.statistics import estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
-from experiments.logs import describe_budgets, table_row
+from experiments.logs import describe_budgets, sweep_folders, table_row
 from experiments.time_to_safe import THRESHOLDS
 
 MEASURES = {
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="what paper.py was given as --out")
     out = parser.parse_args(argv).out
-    folders = sorted(path.parent for path in out.glob("*/*/results.csv"))
+    folders = sweep_folders(out)
     epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
     policies = pd.concat([pd.read_csv(folder / "trials.csv") for folder in folders])
     tables = write_tables(measure_runs(epochs), budget).rstrip()
