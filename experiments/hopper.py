@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from algd_jax.config import Config
 from algd_jax.presets import preset
 from algd_jax.runs.sweep import make_trials, points, sweep
-from experiments.logs import command_line, keep_logs
+from experiments.logs import command_line, keep_logs, origin
 
 STEPS = np.arange(500, 3000, 500)
 """Environment steps after warm-up at which the policy is evaluated."""
@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         keep_logs(arguments.run_dir, arguments.out)
     found = read(arguments.out / "results.csv")
     draw(arguments.out / "curves.png", found)
-    (arguments.out / "table.md").write_text(write_table(found))
+    table = f"{write_table(found)}\n{origin(arguments.out)}\n"
+    (arguments.out / "table.md").write_text(table)
 
 
 def configure() -> Config:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from algd_jax.config import Config, LoopConfig
 from algd_jax.errors import ConfigError
 from algd_jax.presets import preset
@@ -100,11 +102,14 @@ def _write_table(title: str, comparison: Comparison, budget: str, folders: Seque
 
 
 def origin(folder: Path) -> str:
-    """Where the numbers of a sweep came from."""
+    """Where the numbers of a sweep came from, and how long its runs took."""
     record = json.loads((folder / "sweep.json").read_text())
+    epochs = pd.read_csv(folder / "results.csv")
+    seeds = ", ".join(map(str, sorted(epochs.seed.unique())))
     device, versions = record["device"], record["versions"]
     return (
         f"* `{folder.parent.name}/{folder.name}`: `{' '.join(record['command'])}`, commit "
         f"{record['git_commit']}, {device['kind']} ({device['host']}), JAX {versions['jax']}, "
-        f"MJX {versions['mujoco-mjx']}, {record['start_time']}"
+        f"MJX {versions['mujoco-mjx']}, {record['start_time']}, seeds {seeds}, "
+        f"{epochs.wall_time.max() / 60:.0f} minutes for the longest run"
     )

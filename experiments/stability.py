@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.statistics import estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
-from experiments.logs import describe_budgets, sweep_folders, table_row
+from experiments.logs import describe_budgets, origin, sweep_folders, table_row
 from experiments.time_to_safe import THRESHOLDS
 
 MEASURES = {
@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
     policies = pd.concat([pd.read_csv(folder / "trials.csv") for folder in folders])
     tables = write_tables(measure_runs(epochs), budget).rstrip()
-    (out / "stability.md").write_text(f"{tables}\n\n{write_policies(policies)}")
+    sources = "\n".join(map(origin, folders))
+    (out / "stability.md").write_text(f"{tables}\n\n{write_policies(policies)}\n{sources}\n")
     draw(out / "stability.png", epochs, budget)
 
 

@@ -1,6 +1,7 @@
 """The comparison with the reference on Hopper: its budget, and that logs and figures agree."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,22 @@ def test_table_and_figure_are_made_from_the_logs(tmp_path):
         for seed in range(3)
         for step in hopper.STEPS
     ]
-    pd.DataFrame(rows).to_csv(tmp_path / "results.csv")
+    table = pd.DataFrame(rows)
+    table.assign(wall_time=table.step).to_csv(tmp_path / "results.csv")
+    record = {
+        "command": ["python", "experiments/hopper.py"],
+        "git_commit": "abc",
+        "device": {"kind": "cpu", "host": "Linux"},
+        "versions": {"jax": "1", "mujoco-mjx": "2"},
+        "start_time": "2026-01-01",
+    }
+    (tmp_path / "sweep.json").write_text(json.dumps(record))
     hopper.main(["--only-draw", "--out", str(tmp_path)])
     table = (tmp_path / "table.md").read_text()
     assert "algd-jax, 3 seeds | 101 (100 to 102)" in table
     assert "reference, 2 seeds | 124 (73 to 174)" in table
+    assert table.endswith(
+        "`python experiments/hopper.py`, commit abc, cpu (Linux), JAX 1, MJX 2, 2026-01-01, "
+        "seeds 0, 1, 2, 125 minutes for the longest run\n"
+    )
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
