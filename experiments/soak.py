@@ -1,6 +1,5 @@
 """Does a long run stay as it was after its first minutes?
 
-    export MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=1099511627776
     python experiments/soak.py --hours 2 --out experiments/results/soak
 
 Trains on the CPU, small networks on PointButton1, with an evaluation and every kind of checkpoint
@@ -9,11 +8,10 @@ leak would show in: memory, open files, threads, and the programs that JAX has c
 from its cache) so far. Whatever the run keeps of each epoch (its line of the log) counts as growth
 too. Memory is counted four times. *Blocks* are those of Python's allocator, *allocated* what has
 been asked of the C library and not given back: what a leak is made of. *Private* is what the system
-has given for both, with the holes that allocators keep. glibc has heaps of its own for many threads
-and gives back what happens to be free at the end of one, a hundred MiB at once; the two variables
-above ask for a single heap of which nothing is given back, so that private memory is the most that
-was ever needed, and can only grow. *Resident* has pages of files too, which the system drops and
-brings back as it likes.
+has given for both; *resident* has pages of files too, which the system drops and brings back as it
+likes. glibc keeps pages that are free, and gives them back when Protobuf, in which events for
+TensorBoard are written, asks it to: at every ten thousandth message, a hundred MiB at once. So they
+are given back before every sample.
 
 The first tenth of the time is warm-up. Of the rest, the median of the last quarter is compared with
 that of the first. Compilations are counted from the end of the first epoch.
@@ -26,7 +24,6 @@ import csv
 import ctypes
 import dataclasses
 import json
-import os
 import sys
 import tempfile
 import time
@@ -49,6 +46,8 @@ WARM_UP = 0.1
 
 MEMORY_LIMIT = 2.0
 """Allowed change of blocks, allocated and private memory, up or down [%]."""
+
+_LIBC = ctypes.CDLL(None)
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -134,6 +133,7 @@ class Watch:
         return over
 
     def _sample(self, seconds: float, epochs: int) -> Sample:
+        _LIBC.malloc_trim(0)
         memory = self._process.memory_info()
         return Sample(
             seconds=round(seconds, 1),
@@ -174,7 +174,7 @@ def allocated_bytes() -> int:
     Raises:
       AttributeError: where the C library is no glibc of 2.33 or newer.
     """
-    read = ctypes.CDLL(None).mallinfo2
+    read = _LIBC.mallinfo2
     read.restype = _MallocInfo
     info = read()
     return info.uordblks + info.hblkhd
@@ -309,9 +309,7 @@ def main() -> None:
     else:
         seconds, option = 60 * arguments.minutes, f"--minutes={arguments.minutes:g}"
     jax.config.update("jax_platforms", "cpu")
-    heap = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MALLOC_")]
-    options = [option, f"--interval={arguments.interval:g}"]
-    command = [*heap, "python", "experiments/soak.py", *options]
+    command = ["python", "experiments/soak.py", option, f"--interval={arguments.interval:g}"]
     summary = run(endless(), seconds, arguments.interval, arguments.out, command)
     print(json.dumps({name: summary[name] for name in ("hours", "epochs", "growth", "verdict")}))
 

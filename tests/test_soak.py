@@ -76,6 +76,16 @@ def test_watch_samples_at_its_interval_and_stops_when_the_time_is_up():
     assert [sample.seconds for sample in watch.samples] == [0, 3, 6, 9, 10]
 
 
+def test_free_pages_that_the_allocator_keeps_do_not_count():
+    watch = Watch(1e9, 0, lambda sample: None)
+    before = watch._sample(0, 1).memory
+    blocks = [bytearray(100_000) for _ in range(2_000)]  # Too small to be mapped one by one.
+    assert watch._sample(0, 1).memory - before == pytest.approx(190, abs=10)
+    blocks = blocks[::100]  # Those that stay keep the ones between from the end of the heap.
+    held = sum(map(len, blocks)) / 2**20
+    assert watch._sample(0, 1).memory - before == pytest.approx(held, abs=10)
+
+
 def test_watch_counts_compilations():
     watch = Watch(1e9, 0, lambda sample: None)
     watch()
