@@ -1,6 +1,6 @@
 """Does a long run stay as it was after its first minutes?
 
-    python experiments/soak.py --hours 2 --out experiments/results/soak
+    MALLOC_ARENA_MAX=1 python experiments/soak.py --hours 2 --out experiments/results/soak
 
 Trains on the CPU, small networks on PointButton1, with an evaluation and every kind of checkpoint
 after every epoch, until the time is up. Between epochs, at most every 20 seconds, it counts what a
@@ -11,7 +11,8 @@ been asked of the C library and not given back: what a leak is made of. *Private
 has given for both; *resident* has pages of files too, which the system drops and brings back as it
 likes. glibc keeps pages that are free, and gives them back when Protobuf, in which events for
 TensorBoard are written, asks it to: at every ten thousandth message, a hundred MiB at once. So they
-are given back before every sample.
+are given back before every sample. They can be if threads share one heap, as the command above asks
+for; of many heaps, each keeps pages that are free but for a few bytes, more and more for an hour.
 
 The first tenth of the time is warm-up. Of the rest, the median of the last quarter is compared with
 that of the first. Compilations are counted from the end of the first epoch.
@@ -24,6 +25,7 @@ import csv
 import ctypes
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 import time
@@ -309,7 +311,9 @@ def main() -> None:
     else:
         seconds, option = 60 * arguments.minutes, f"--minutes={arguments.minutes:g}"
     jax.config.update("jax_platforms", "cpu")
-    command = ["python", "experiments/soak.py", option, f"--interval={arguments.interval:g}"]
+    heap = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MALLOC_")]
+    options = [option, f"--interval={arguments.interval:g}"]
+    command = [*heap, "python", "experiments/soak.py", *options]
     summary = run(endless(), seconds, arguments.interval, arguments.out, command)
     print(json.dumps({name: summary[name] for name in ("hours", "epochs", "growth", "verdict")}))
 
