@@ -32,6 +32,7 @@ from experiments.logs import (
     keep_logs,
     origin,
     shortened,
+    table_head,
     table_row,
 )
 from experiments.stability import MEASURES, mean_text, measure_runs
@@ -117,9 +118,8 @@ def draw_all(out: Path) -> None:
         (out / f"{field}.png").write_bytes(draw_curves(comparison, budget))
         rows += _rows(field, comparison.runs.epochs)
     columns = ["field", "value", "seeds", *(MEASURES[name] for name in _MEASURED)]
-    head = [table_row(columns), table_row(["---"] * len(columns))]
     sources = [origin(out / name) for name in (BASE, *fields)]
-    lines = [f"# Ablations: {budget}", "", *head, *rows, "", *sources, ""]
+    lines = [f"# Ablations: {budget}", "", *table_head(columns), *rows, "", *sources, ""]
     (out / "table.md").write_text("\n".join(lines))
 
 

@@ -76,6 +76,11 @@ def table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def table_head(columns: Sequence[str]) -> list[str]:
+    """The first two rows of a table in Markdown."""
+    return [table_row(columns), table_row(["---"] * len(columns))]
+
+
 def draw_comparison(out: Path, title: str) -> None:
     """Make a table, a figure and a file of numbers from the sweeps ``out/TASK/NAME``."""
     folders = sweep_folders(out)
@@ -90,12 +95,7 @@ def _write_table(title: str, comparison: Comparison, budget: str, folders: Seque
     """Every task and configuration in Markdown, with what has to be known about it."""
     lines = [f"# {title}: {budget}", ""]
     for name, rows in comparison.groups.items():
-        lines += [
-            words.heading(name),
-            "",
-            table_row(words.COLUMNS),
-            table_row(["---"] * len(words.COLUMNS)),
-        ]
+        lines += [words.heading(name), "", *table_head(words.COLUMNS)]
         lines += [table_row(words.cells(row, row is rows[0])) for row in rows] + [""]
     lines += [f"* {note}" for note in words.notes(comparison)]
     return "\n".join([*lines, "", *map(origin, folders), ""])

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from algd_jax.runs.compare.reading import read_runs
 from algd_jax.runs.compare.statistics import estimate, improvement, mean
 from algd_jax.runs.compare.words import interval_text
-from experiments.logs import describe_budgets, origin, sweep_folders, table_row
+from experiments.logs import describe_budgets, origin, sweep_folders, table_head, table_row
 from experiments.time_to_safe import THRESHOLDS
 
 MEASURES = {
@@ -100,7 +100,7 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
     for env, part in runs.groupby("env"):
         names = sorted(part.configuration.unique())
         lines += [f"{env}, means over seeds with 95 % bootstrap intervals", ""]
-        lines += [table_row(["", *names]), table_row(["---"] * (1 + len(names)))]
+        lines += table_head(["", *names])
         for measure_name, words in MEASURES.items():
             cells = [mean_text(part[part.configuration == name][measure_name]) for name in names]
             lines.append(table_row([words, *cells]))
@@ -120,8 +120,7 @@ def write_policies(policies: pd.DataFrame) -> str:
     lines = [
         "Final policies, each the best feasible of its run, by an evaluation of its own",
         "",
-        table_row([*_POLICY_COLUMNS]),
-        table_row(["---"] * len(_POLICY_COLUMNS)),
+        *table_head(_POLICY_COLUMNS),
     ]
     for (env, algorithm), part in policies.groupby(["env", "algorithm"]):
         threshold = THRESHOLDS.get(env)
