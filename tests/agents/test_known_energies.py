@@ -20,6 +20,7 @@ HYPER = Hyper(temperature=0.2, actor_lr=3e-3, initial_alpha=1e-3, score_weight=1
 OBS = jnp.ones(1)
 MODE, WIDTH = 0.5, 0.15
 SEEDS = 3
+MANY_SEEDS = 16
 
 
 def two_modes(action):
@@ -70,9 +71,9 @@ def test_the_score_error_teaches_the_chain_unless_told_not_to():
     assert difference > 0.01 * optax.tree.norm(fixed[1])
 
 
-def trained_actions(name, loss):
-    """Actions [SEEDS, 512] of actors that has been trained on the two-mode energy."""
-    actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, SIZES).parts.actor
+def trained_actions(name, loss, sizes=SIZES, seeds=SEEDS):
+    """Actions [seeds, 512] of actors that have been trained on the two-mode energy."""
+    actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, sizes).parts.actor
     adam = optax.adam(HYPER.actor_lr)
 
     def mean_loss(params, key):
@@ -93,18 +94,35 @@ def trained_actions(name, loss):
         draw = jax.vmap(lambda k: actor.draw(params, OBS, k, HYPER).action[0])
         return draw(jax.random.split(act_key, 512))
 
-    return np.asarray(jax.vmap(run)(jax.random.split(jax.random.key(0), SEEDS)))
+    return np.asarray(jax.vmap(run)(jax.random.split(jax.random.key(0), seeds)))
 
 
 def shares(actions):
-    """Shares [SEEDS, 2] of actions within two widths of the left and of the right mode."""
+    """Shares [seeds, 2] of actions within two widths of the left and of the right mode."""
     near = [np.abs(actions - mode) < 2 * WIDTH for mode in (-MODE, MODE)]
     return np.stack(near).mean(axis=-1).T
 
 
-@pytest.mark.parametrize("loss", [score_loss, full_loss])
-def test_a_trained_chain_keeps_both_modes(loss):
-    assert shares(trained_actions("algd", loss)).min() > 0.05
+def test_a_chain_trained_on_the_score_keeps_both_modes():
+    assert shares(trained_actions("algd", score_loss)).min() > 0.05
+
+
+def test_the_score_error_loses_modes_through_the_chain_only():
+    """With the energy term: where no gradient reaches a_k, every seed keeps both modes.
+
+    With that gradient, which is the reference's, a chain can lower its score error by keeping away
+    from where the score is hard to learn. A share of seeds, about a third, then loses a mode: which
+    of them is a matter of rounding, so no single one is judged.
+    """
+
+    def smaller(reaches):
+        sizes = dataclasses.replace(SIZES, chain_gradient=reaches)
+        return shares(trained_actions("algd", full_loss, sizes, MANY_SEEDS)).min(axis=1)
+
+    through, fixed = smaller(True), smaller(False)
+    assert fixed.min() > 0.05
+    assert through.mean() < fixed.mean()
+    assert np.sum(through > 0.05) >= MANY_SEEDS // 4
 
 
 def test_a_gaussian_policy_ends_in_one_mode():
