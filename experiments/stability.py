@@ -4,8 +4,9 @@
         --methods algd diffusion_lagrangian --out experiments/results/stability
     python experiments/stability.py experiments/results/stability
 
-Reads the logs of ``paper.py`` and writes ``stability.md`` and ``stability.png`` beside them. Of
-every run, over all evaluations during training:
+Reads the logs of ``paper.py`` and writes ``stability.md`` beside them, of every method there is,
+and ``stability.png``, of the two that the claim is about. Of every run, over all evaluations during
+training:
 
 * violation: mean of the cost above the limit (0 where it is below), [cost / episode]: the area
   above the limit over the number of evaluations;
@@ -43,9 +44,12 @@ MEASURES = {
 }
 """What is measured of every run; of all but the return less is better."""
 
+CLAIM = ("algd", "diffusion_lagrangian")
+"""The methods that the paper's claim is about: augmented and plain Lagrangian."""
+
 _POLICY_COLUMNS = (
     "task",
-    "algorithm",
+    "configuration",
     "mean return",
     "mean cost",
     "runs",
@@ -61,12 +65,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="what paper.py was given as --out")
     out = parser.parse_args(argv).out
     folders = sweep_folders(out)
-    epochs, budget = read_runs(folders).epochs, describe_budgets(folders)
-    policies = pd.concat([pd.read_csv(folder / "trials.csv") for folder in folders])
+    epochs = pd.concat(
+        [read_runs([folder]).epochs.assign(configuration=folder.name) for folder in folders]
+    )
+    policies = pd.concat(
+        [pd.read_csv(folder / "trials.csv").assign(configuration=folder.name) for folder in folders]
+    )
+    budget = describe_budgets(folders)
     tables = write_tables(measure_runs(epochs), budget).rstrip()
     sources = "\n".join(map(origin, folders))
     (out / "stability.md").write_text(f"{tables}\n\n{write_policies(policies)}\n{sources}\n")
-    draw(out / "stability.png", epochs, budget)
+    draw(out / "stability.png", epochs[epochs.configuration.isin(CLAIM)], budget)
 
 
 def measure_runs(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -106,8 +115,8 @@ def write_tables(runs: pd.DataFrame, budget: str) -> str:
             lines.append(table_row([words, *cells]))
         counts = part.groupby("configuration").seed.nunique()
         lines += [table_row(["seeds", *(str(counts[name]) for name in names)]), ""]
-        if len(names) == 2:
-            lines += [*_probabilities(part, *names), ""]
+        if set(CLAIM) <= set(names):
+            lines += [*_probabilities(part, *CLAIM), ""]
     return "\n".join(lines)
 
 
@@ -122,13 +131,13 @@ def write_policies(policies: pd.DataFrame) -> str:
         "",
         *table_head(_POLICY_COLUMNS),
     ]
-    for (env, algorithm), part in policies.groupby(["env", "algorithm"]):
+    for (env, configuration), part in policies.groupby(["env", "configuration"]):
         threshold = THRESHOLDS.get(env)
         good = part.feasible.eq(True) & (part.return_mean >= (threshold or 0.0))
         words = ["-", "-"] if threshold is None else [str(good.sum()), f"return ≥ {threshold:g}"]
         means = [f"{part.return_mean.mean():.4g}", f"{part.cost_mean.mean():.4g}"]
         counts = [*means, str(len(part)), str(part.feasible.eq(True).sum())]
-        lines.append(table_row([env, algorithm, *counts, *words]))
+        lines.append(table_row([env, configuration, *counts, *words]))
     return "\n".join([*lines, ""])
 
 
@@ -152,12 +161,12 @@ def mean_text(values: pd.Series) -> str:
 
 def draw(path: Path, epochs: pd.DataFrame, budget: str) -> None:
     """Return, cost and λ of every single run: what a mean over seeds would hide."""
-    envs, names = sorted(epochs.env.unique()), sorted(epochs.configuration.unique())
+    envs = sorted(epochs.env.unique())
     figure = Figure(figsize=(12, 1 + 3.2 * len(envs)), layout="constrained")
     panels = figure.subplots(len(envs), 3, squeeze=False)
     for row, env in zip(panels, envs, strict=True):
         for axes, quantity in zip(row, ("return", "cost", "lam"), strict=True):
-            _draw_runs(axes, epochs[epochs.env == env], names, quantity)
+            _draw_runs(axes, epochs[epochs.env == env], quantity)
             axes.set(title=f"{env}: {'λ' if quantity == 'lam' else quantity}")
             axes.set_xlabel("environment steps")
             axes.grid(alpha=0.3)
@@ -169,8 +178,8 @@ def draw(path: Path, epochs: pd.DataFrame, budget: str) -> None:
     figure.savefig(path, dpi=90)
 
 
-def _draw_runs(axes: Axes, part: pd.DataFrame, names: Sequence[str], quantity: str) -> None:
-    for color, name in zip(("#0072B2", "#E69F00", "#009E73", "#CC79A7"), names, strict=False):
+def _draw_runs(axes: Axes, part: pd.DataFrame, quantity: str) -> None:
+    for color, name in zip(("#0072B2", "#E69F00"), CLAIM, strict=True):
         label: str | None = name
         for _, run in part[part.configuration == name].groupby("seed"):
             run = run.sort_values("step")

@@ -38,15 +38,17 @@ def test_a_steady_method_is_told_from_a_swinging_one():
         run(np.clip(8 + size * rng.normal(size=30), 0, None), lam=size * rng.random(30)).assign(
             env="EnvA", configuration=name, seed=seed
         )
-        for name, size in (("steady", 0.5), ("swinging", 5.0))
+        for name, size in (("algd", 0.5), ("cal", 2.0), ("diffusion_lagrangian", 5.0))
         for seed in range(5)
     ]
     runs = stability.measure_runs(pd.concat(parts))
-    assert runs.groupby("configuration").seed.nunique().to_dict() == {"steady": 5, "swinging": 5}
+    counts = {"algd": 5, "cal": 5, "diffusion_lagrangian": 5}
+    assert runs.groupby("configuration").seed.nunique().to_dict() == counts
     tables = stability.write_tables(runs, "all of it")
     assert "# Stability: all of it" in tables
-    assert "P(steady has less violation than swinging) = 1.00" in tables
-    assert "P(steady has less lam swing than swinging) = 1.00" in tables
+    assert "| | algd | cal | diffusion_lagrangian |" in tables.replace("|  |", "| |")
+    assert "P(algd has less violation than diffusion_lagrangian) = 1.00" in tables
+    assert "P(algd has less lam swing than diffusion_lagrangian) = 1.00" in tables
 
 
 def test_final_policies_are_counted_by_what_was_promised():
@@ -55,10 +57,10 @@ def test_final_policies_are_counted_by_what_was_promised():
             ("PointButton1", "algd", 25.0, 5.0, True),
             ("PointButton1", "algd", 24.9, 6.0, True),
             ("PointButton1", "algd", 40.1, 40.0, False),
-            ("HalfCheetah", "algd", 900.0, 7.0, True),
+            ("HalfCheetah", "algd_ddpm", 900.0, 7.0, True),
         ],
-        columns=["env", "algorithm", "return_mean", "cost_mean", "feasible"],
+        columns=["env", "configuration", "return_mean", "cost_mean", "feasible"],
     )
     rows = stability.write_policies(policies).splitlines()
     assert "| PointButton1 | algd | 30 | 17 | 3 | 2 | 1 | return ≥ 25 |" in rows
-    assert "| HalfCheetah | algd | 900 | 7 | 1 | 1 | - | - |" in rows
+    assert "| HalfCheetah | algd_ddpm | 900 | 7 | 1 | 1 | - | - |" in rows
