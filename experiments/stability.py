@@ -146,9 +146,9 @@ def _probabilities(part: pd.DataFrame, first: str, second: str) -> list[str]:
     a, b = part[part.configuration == first], part[part.configuration == second]
     strata = np.zeros(len(a), int), np.zeros(len(b), int)
     return [
-        f"* P({first} has less {name.replace('_', ' ')} than {second}) = "
+        f"* {words}: P(lower with {first} than with {second}) = "
         + interval_text(improvement(-a[name].to_numpy(), -b[name].to_numpy(), *strata))
-        for name in MEASURES
+        for name, words in MEASURES.items()
     ]
 
 

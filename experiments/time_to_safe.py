@@ -101,6 +101,7 @@ def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
     goal = Goal(THRESHOLDS[config.env], 3600 * hours)
     command = ["python", "experiments/time_to_safe.py", "--tasks", config.env]
     command += ["--presets", config.preset, "--seeds", str(config.seed), "--hours", f"{hours:g}"]
+    origin = provenance(command)
     with tempfile.TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch) / "run")
         train(config, run.path, display=goal, stop_requested=goal.over, command=command)
@@ -117,7 +118,7 @@ def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
         "step": goal.step,
         "hours": hours,
         "processor": processor(),
-        **provenance(command),
+        **origin,
     }
     write_json(target / "result.json", result)
     return result
