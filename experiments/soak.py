@@ -209,6 +209,7 @@ def run(
     """Train for ``seconds`` after the first epoch and write ``samples.csv``, ``summary.json`` and
     ``soak.png``; returns the summary."""
     out.mkdir(parents=True, exist_ok=True)
+    origin = provenance(list(command))
     with (
         tempfile.TemporaryDirectory() as scratch,
         (out / "samples.csv").open("w", newline="") as file,
@@ -222,7 +223,7 @@ def run(
 
         watch = Watch(seconds, interval, keep)
         train(config, Path(scratch) / "run", stop_requested=watch)
-    summary = {**provenance(list(command)), **summarize(watch.samples)}
+    summary = {**origin, **summarize(watch.samples)}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     draw(out / "soak.png", watch.samples)
     return summary
