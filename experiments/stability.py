@@ -124,7 +124,8 @@ def write_policies(policies: pd.DataFrame) -> str:
     """How many of the runs' final policies, evaluated anew, are safe, and good as well.
 
     Args:
-      policies: rows of ``trials.csv``; good is what ``time_to_safe.THRESHOLDS`` calls so.
+      policies: rows of ``trials.csv`` with their ``configuration``, the name of the sweep's folder;
+        good is what ``time_to_safe.THRESHOLDS`` calls so.
     """
     lines = [
         "Final policies, each the best feasible of its run, by an evaluation of its own",

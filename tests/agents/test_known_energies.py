@@ -110,9 +110,8 @@ def test_a_chain_trained_on_the_score_keeps_both_modes():
 def test_the_score_error_loses_modes_through_the_chain_only():
     """With the energy term: where no gradient reaches a_k, every seed keeps both modes.
 
-    With that gradient, which is the reference's, a chain can lower its score error by keeping away
-    from where the score is hard to learn. A share of seeds, about a third, then loses a mode: which
-    of them is a matter of rounding, so no single one is judged.
+    With that gradient, which is the reference's, about a third of the seeds lose a mode (5 of 16
+    when this was written): which of them is a matter of rounding, so no single one is judged.
     """
 
     def smaller(reaches):
