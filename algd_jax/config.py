@@ -265,11 +265,14 @@ def validate(config: Config) -> None:
 
 def validate_sizes(sizes: AgentConfig | LoopConfig) -> None:
     """Raise :class:`ConfigError` for the first size that is none."""
+    kinds = {field.name: field.type for field in dataclasses.fields(sizes)}
     for name, value in vars(sizes).items():
-        if isinstance(value, bool | str):  # Names are checked where their tables are.
+        if kinds[name] == "bool" and not isinstance(value, bool):
+            raise _out_of_range(name, value, "True or False")
+        if kinds[name] != "int":  # Names are checked where their tables are.
             continue
         least, most = 0 if name in _MAY_BE_ZERO else 1, _LARGEST.get(name, _COUNTER_LIMIT)
-        if not isinstance(value, int) or value < least:
+        if type(value) is not int or value < least:
             raise _out_of_range(name, value, f"an integer >= {least}")
         if value > most:
             raise _out_of_range(name, value, f"at most {most}")

@@ -70,6 +70,9 @@ def test_the_defaults_are_accepted():
         ("config", {"seed": -3}, "seed: got -3, allowed is an integer in [0, 2**32)"),
         ("config", {"seed": 2**32}, "seed: got 4294967296, allowed is an integer in [0, 2**32)"),
         ("loop", {"batch_size": 1.5}, "batch_size: got 1.5, allowed is an integer >= 1"),
+        ("agent", {"chain_steps": "5"}, "chain_steps: got 5, allowed is an integer >= 1"),
+        ("agent", {"cost_critics": True}, "cost_critics: got True, allowed is an integer >= 1"),
+        ("agent", {"chain_gradient": 1}, "chain_gradient: got 1, allowed is True or False"),
         # As float32, in which the program computes, these are 1, 0 and infinity.
         ("hyper", {"cost_discount": 1 - 1e-9}, "cost_discount: got 0.999999999, allowed is a numb"),
         ("hyper", {"rho": 1e-50}, "rho: got 1e-50, allowed is a finite number > 0"),
@@ -238,8 +241,25 @@ def test_the_limit_of_a_discounted_sum_is_the_critics_budget(monkeypatch):
         config = preset(name, "DiscountedProbe")
         assert config.hyper.cost_discount == 0.5
         assert build(config).algorithm.parts.budget(config.hyper) == config.hyper.cost_limit == 3.0
-        is_paper = name == "paper"
-        assert config.loop.timeout_terminates == config.loop.termination_frees_cost == is_paper
+        assert config.loop.timeout_terminates == (name == "paper")
+        assert config.loop.termination_frees_cost
+        wrong = dataclasses.replace(config, hyper=config.hyper.replace(cost_discount=0.9))
+        with pytest.raises(ConfigError, match=r"^cost_discount: got 0\.9, allowed is 0\.5, by whi"):
+            build(wrong)
+
+
+@pytest.mark.parametrize("name", ["quick", "throughput"])
+def test_a_fallen_body_costs_nothing_more(name):
+    assert preset(name, "SafetyHopperVelocity-v1").loop.termination_frees_cost
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("env", "rectifier"),
+    [("PointButton1", 10), ("Hopper", 10), ("Ant", 100), ("HalfCheetah", 1000), ("Humanoid", 1000)],
+)
+def test_cal_has_the_rectifier_of_its_authors(name, env, rectifier):
+    assert preset(name, env, "cal").hyper.rectifier == rectifier
 
 
 @pytest.mark.parametrize(

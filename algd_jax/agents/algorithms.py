@@ -12,7 +12,7 @@ import jax
 
 from algd_jax.agents.actors import Actor
 from algd_jax.agents.critics import make_critics
-from algd_jax.agents.diffusion_actor import make_diffusion_actor
+from algd_jax.agents.diffusion_actor import FORMS, make_diffusion_actor
 from algd_jax.agents.gaussian_actor import make_gaussian_actor
 from algd_jax.agents.networks import COMPUTE_TYPES
 from algd_jax.agents.update import (
@@ -144,6 +144,7 @@ def make_algorithm(
     validate_sizes(sizes)
     _check_counts(obs_size=obs_size, horizon=horizon, constraints=constraints)
     row = _look_up("algorithm", name, ALGORITHMS)
+    _look_up("diffusion", sizes.diffusion, FORMS)  # Even where the policy is none of them.
     multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
     compute = _look_up("compute", sizes.compute, COMPUTE_TYPES)
     _check_box(action_low, action_high)

@@ -25,7 +25,6 @@ from algd_jax.diffusion.chain import (
 )
 from algd_jax.diffusion.schedules import denoising, variance_exploding
 from algd_jax.diffusion.score_target import weighted_score
-from algd_jax.errors import unknown_name
 
 
 class DiffusionNoise(struct.PyTreeNode):
@@ -217,13 +216,7 @@ def make_diffusion_actor(
     action_high: tuple[float, ...],
     sizes: AgentConfig,
 ) -> DiffusionActor:
-    """A diffusion actor for the action box [action_low, action_high].
-
-    Raises:
-      ConfigError: for an unknown form of diffusion.
-    """
-    if sizes.diffusion not in FORMS:
-        raise unknown_name("diffusion", sizes.diffusion, FORMS)
+    """A diffusion actor for the action box [action_low, action_high]."""
     form = FORMS[sizes.diffusion]
     network = ScoreNetwork(
         obs_size,

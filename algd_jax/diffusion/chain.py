@@ -30,7 +30,7 @@ class ChainNoise(struct.PyTreeNode):
     """Unit-normal draws that one chain consumes.
 
     Attributes:
-      initial: [A] where the chain starts, in units of its largest noise scale.
+      initial: [A] where the chain starts; variance-exploding ones scale it by σ_{K−1}.
       steps: [K−1, A] in the order of use, k = K−1 … 1; the last step (k = 0) adds no noise.
     """
 

@@ -93,8 +93,12 @@ class EpisodeWrapper(Wrapper):
             shape = jnp.shape(action)
             raise ValueError(f"{self.spec.name}: action has shape {shape}, expected {expected}")
         after = jax.vmap(self.env.step)(state, action)
-        going_on = 1.0 - state.done  # Zero where the previous step ended an episode.
-        steps = going_on * state.info["steps"] + 1.0
+
+        def so_far(total: jax.Array) -> jax.Array:
+            # No product with 1 − done: that of a NaN would stay one for good.
+            return jnp.where(state.done > 0, 0.0, total)
+
+        steps = so_far(state.info["steps"]) + 1.0
         timed_out = (steps >= self.spec.episode_length).astype(jnp.float32)
         done = jnp.maximum(after.done, timed_out)
         weight = self.spec.cost_discount ** (steps - 1.0)
@@ -105,12 +109,12 @@ class EpisodeWrapper(Wrapper):
             "steps": steps,
             "truncation": timed_out * (1.0 - after.done),
             "final_obs": after.obs,
-            "episode_return": going_on * state.info["episode_return"] + after.reward,
-            "episode_cost": going_on * state.info["episode_cost"] + cost,
+            "episode_return": so_far(state.info["episode_return"]) + after.reward,
+            "episode_cost": so_far(state.info["episode_cost"]) + cost,
         }
         if self._parts:
             info["episode_parts"] = {
-                name: going_on * total + weight * after.metrics[name]
+                name: so_far(total) + weight * after.metrics[name]
                 for name, total in state.info["episode_parts"].items()
             }
         after = after.replace(done=done, info=info)

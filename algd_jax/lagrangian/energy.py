@@ -85,5 +85,7 @@ def augmented_lagrangian(
 
     Source: arXiv 2602.02924, augmented Lagrangian; Bertsekas 1982, section 3.1.
     """
-    pressure = jnp.maximum(lam + rho * (risk - budget), 0.0)
-    return -reward_value + jnp.sum((pressure**2 - lam**2) / (2 * rho))
+    # With x = Q_c − h, kept at −λ/ρ where the bracket would be negative, the term is x (λ + ρx/2):
+    # the difference of squares would cancel in float32 where ρ is small or λ large.
+    excess = jnp.maximum(risk - budget, -lam / rho)
+    return -reward_value + jnp.sum(excess * (lam + rho * excess / 2))

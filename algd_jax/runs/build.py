@@ -9,7 +9,7 @@ import jax
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import Config, validate
 from algd_jax.envs import EnvSpec, SafetyEnv, make
-from algd_jax.errors import unknown_name
+from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.training.epoch import Trainer
 
 
@@ -39,6 +39,7 @@ def build(config: Config) -> Trainer:
     validate(config)
     env = _make_env(config)
     _check_constraints(config, env.spec)
+    _check_discount(config, env.spec)
     algorithm = make_algorithm(
         config.algorithm,
         env.spec.observation_size,
@@ -55,6 +56,15 @@ def _check_constraints(config: Config, spec: EnvSpec) -> None:
     for name in config.constraints:
         if name not in spec.limitable_costs:
             raise unknown_name("constraints", name, spec.limitable_costs)
+
+
+def _check_discount(config: Config, spec: EnvSpec) -> None:
+    """A limit on a discounted sum is the critics' budget as it stands: both discount alike."""
+    got, allowed = config.hyper.cost_discount, spec.cost_discount
+    if allowed != 1 and got != allowed:
+        raise ConfigError(
+            f"cost_discount: got {got}, allowed is {allowed}, by which {spec.name} sums its cost"
+        )
 
 
 def _make_env(config: Config) -> SafetyEnv:

@@ -208,7 +208,8 @@ class _Run:
         self._tell(f"{error.found}; going on from the checkpoint of step {step} with a new key")
         self.keeper.forget_after(step)
         self.logger.rewind(step)
-        return state.replace(key=jax.random.fold_in(state.key, attempt))
+        # An epoch splits this key in three, which is the same as folding in 0, 1 and 2.
+        return state.replace(key=jax.random.fold_in(state.key, 2 + attempt))
 
     def train(self, state: TrainState, stop_requested: Callable[[], bool]) -> RunResult:
         """All remaining epochs and, unless stopped before, the final evaluation."""

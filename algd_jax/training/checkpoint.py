@@ -321,16 +321,24 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _remove(target: Path) -> None:
     """Remove a checkpoint so that a half removed one is never taken for a complete one."""
+    shutil.rmtree(_discard(target), ignore_errors=True)
+
+
+def _discard(target: Path) -> Path:
+    """Give a checkpoint a name under which it is none, and return that."""
     discarded = target.with_name(target.name + _DISCARDED)
     target.rename(discarded)
-    shutil.rmtree(discarded, ignore_errors=True)
+    return discarded
 
 
 def _replace(source: Path, target: Path) -> None:
-    if target.exists():
-        _remove(target)
+    """Put a complete checkpoint in the place of an older one of its name, if there is one."""
+    # The old one is removed last: that takes time, in which a kill would leave neither.
+    discarded = _discard(target) if target.exists() else None
     os.rename(source, target)
     sync_folder(target.parent)
+    if discarded is not None:
+        shutil.rmtree(discarded, ignore_errors=True)
 
 
 def _steps(folder: Path) -> list[int]:

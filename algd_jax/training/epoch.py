@@ -61,7 +61,8 @@ class EpochMetrics(struct.PyTreeNode):
     """What an epoch reports; scalars, but [C] where ``UpdateMetrics`` has them.
 
     Attributes:
-      updates: means over the epoch's updates.
+      updates: means over the epoch's updates; where some were left out, means over the steps that
+        made any, of the means of each.
       episodes: episodes that ended in the epoch.
       episode_return: their mean return, 0 if none ended.
       episode_cost: their mean cost, 0 if none ended.
@@ -256,12 +257,16 @@ def empty_transition(spec: EnvSpec, config: Config) -> Transition:
 def episode_sums(after: State) -> EpisodeSums:
     """What one step of the N environments, which led to this state, adds to the statistics."""
     done, info = after.done, after.info
-    parts = info.get("episode_parts", {})
+
+    def of_ended(sums: jax.Array) -> jax.Array:
+        # No product with done: a bad number in an episode that goes on would count.
+        return jnp.sum(jnp.where(done > 0, sums, 0.0))
+
     return EpisodeSums(
         episodes=jnp.sum(done),
-        episode_return=jnp.sum(done * info["episode_return"]),
-        episode_cost=jnp.sum(done * info["episode_cost"]),
-        episode_parts={name: jnp.sum(done * costs) for name, costs in parts.items()},
+        episode_return=of_ended(info["episode_return"]),
+        episode_cost=of_ended(info["episode_cost"]),
+        episode_parts=jax.tree.map(of_ended, info.get("episode_parts", {})),
         step_cost=jnp.mean(after.metrics[TOTAL_COST]),
     )
 

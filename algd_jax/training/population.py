@@ -58,6 +58,7 @@ class Population:
 
         A member in which a bad number was found is frozen: its agent stays as it was before that
         epoch, for good. ``state.health`` tells which one, what and when; its metrics mean nothing.
+        Where bad numbers skip updates, nothing is frozen: members go on as a single run does.
         """
         return self._each(partial(_train_or_freeze, self.trainer), hyper)(state, hyper)
 

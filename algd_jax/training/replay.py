@@ -101,7 +101,8 @@ def sample(replay: Replay, key: jax.Array, shape: tuple[int, ...]) -> Transition
     the last candidate's environment stands in. That has probability q ** CANDIDATES, where q is
     the share of rows that start none: about 1 / (1 + steps per episode), which makes 4e-11 for
     400 steps. At worst, in episodes of one step, q is (R + 1) / 2R, as in a ring every such row
-    but one follows a transition.
+    but one follows a transition. Transitions that were not kept add to q; where a last resort is
+    one of them, the row that is drawn means nothing.
     """
     draws = jax.random.randint(key, (*shape, CANDIDATES), 0, replay.position.size * replay.filled)
     environments, rows = jnp.divmod(draws, replay.filled)

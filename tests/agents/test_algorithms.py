@@ -236,10 +236,11 @@ def test_an_action_box_that_is_none_is_refused(low, high):
         make_algorithm("algd", OBS_SIZE, low, high, HORIZON, SIZES)
 
 
+@pytest.mark.parametrize("name", ["algd", "cal"])
 @pytest.mark.parametrize("field", ["diffusion", "multiplier", "penalty", "compute"])
-def test_unknown_parts_are_one_clear_line(field):
+def test_unknown_parts_are_one_clear_line(name, field):
     with pytest.raises(ConfigError, match=f"{field}: unknown name 'none'; allowed: "):
-        make(**{field: "none"})
+        make(name, **{field: "none"})
 
 
 @pytest.mark.parametrize("name", ["algd", "sac"])

@@ -63,6 +63,22 @@ def test_sums_include_the_last_step_and_then_start_afresh() -> None:
     assert [float(state.done[0]) for state in states] == [0, 0, 0, 1, 0, 0]
 
 
+class BadRewardEnv(CountingEnv):
+    """Reward and cost of the third step are NaN."""
+
+    def step(self, state: State, action: jax.Array) -> State:
+        after = super().step(state, action)
+        bad = jnp.where(after.reward == 3, jnp.nan, 1.0)
+        return after.replace(reward=bad, metrics={"cost": bad})
+
+
+def test_a_bad_number_ends_with_its_episode() -> None:
+    for state in run(BadRewardEnv(end=4, episode_length=100), 11):
+        for name in ("episode_return", "episode_cost"):
+            is_fine = np.isfinite(state.info[name])
+            np.testing.assert_array_equal(is_fine, state.info["steps"] < 3)
+
+
 def test_final_obs_is_the_observation_before_the_reset() -> None:
     states = run(CountingEnv(end=3, episode_length=100), 3)
     first, last = float(states[0].obs[0, 0]), states[-1]

@@ -43,6 +43,17 @@ def test_tends_to_the_plain_lagrangian_as_rho_vanishes():
     np.testing.assert_allclose(errors[0] / errors[1], 10, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("lam", "rho"), [(0.7, 1e-6), (0.7, 1e-12), (1e3, 0.1), (0.0, 1.0)])
+@pytest.mark.parametrize("excess", [-30.0, -0.25, 0.25, 30.0])
+def test_float32_is_exact_to_rounding_for_any_penalty(lam, rho, excess):
+    """A difference of squares would lose all digits at the ends."""
+    energy = augmented_lagrangian(*map(jnp.float32, (1.0, excess, lam, rho, 0.0)))
+    assert energy.dtype == jnp.float32
+    kept = max(excess, -lam / rho)
+    expected = -1.0 + lam * kept + rho / 2 * kept**2
+    np.testing.assert_allclose(energy, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_same_stationary_point_at_a_feasible_kkt_point():
     # minimise (a − 2)² subject to a <= 1: a* = 1, λ* = 2.
     def energy(lagrangian):

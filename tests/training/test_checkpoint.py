@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path, tree):
     checkpoint.save(tmp_path, 5, {**tree, "count": jnp.int32(4)})
     assert names(tmp_path) == ["5"]
     assert checkpoint.restore(tmp_path, tree).tree["count"] == 4
+
+
+def test_the_old_one_stays_until_the_new_one_is_in_its_place(tmp_path, tree, monkeypatch):
+    checkpoint.save(tmp_path, 5, tree)
+    remove, seen = shutil.rmtree, []
+
+    def watch(path, **options):
+        if path.name == "5.discarded":
+            seen.append(int(checkpoint.restore(tmp_path, tree).tree["count"]))
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watch)
+    checkpoint.save(tmp_path, 5, {**tree, "count": jnp.int32(4)})
+    assert seen == [4]
 
 
 def test_a_chosen_checkpoint_is_read(tmp_path, tree):
