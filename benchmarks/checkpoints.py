@@ -65,11 +65,12 @@ def _row(of: Subject, folder: Path, sizes: Sizes) -> Row:
         start = time.perf_counter()
         writer.save(index, state)
         waits.append(time.perf_counter() - start)
+        start = time.perf_counter()
         state, _ = jax.block_until_ready(programs.train_epoch(state, of.hyper))
         beside.append(time.perf_counter() - start)
         if (failure := writer.outcome()) is not None:
             raise failure
-        written.append(time.perf_counter() - start)
+        written.append(waits[-1] + time.perf_counter() - start)
     writer.close()
     return {
         "preset": sizes.preset,

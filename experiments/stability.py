@@ -128,7 +128,7 @@ def write_policies(policies: pd.DataFrame) -> str:
         good is what ``time_to_safe.THRESHOLDS`` calls so.
     """
     lines = [
-        "Final policies, each the best feasible of its run, by an evaluation of its own",
+        "Final policies, each the best feasible of its run (else its last), evaluated anew",
         "",
         *table_head(_POLICY_COLUMNS),
     ]

@@ -113,7 +113,9 @@ def run(argv: Sequence[str]) -> int:
         return 0
     for line in _ending(outcome):
         display.note(line)
-    return exit_code(signals.received) if signals.received and not outcome.complete else 0
+    if signals.received and not outcome.complete:
+        return exit_code(signals.received)
+    return int(outcome.failed > 0)
 
 
 def _stop_signals(display: Display) -> StopSignals:

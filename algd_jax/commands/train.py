@@ -134,14 +134,14 @@ def _train(
             command=["algd", "train", *argv],
             tracking=arguments.tracking,
         )
-    _report(result, config.env, arguments.tracking)
+    _report(result, config.env, arguments)
     if result.evaluation is None:  # Without a signal of its own, at a preemption notice.
         return exit_code(signals.received or signal.SIGTERM)
     return 0
 
 
 @ignore_lost_output()
-def _report(result: RunResult, env: str, tracking: Tracking) -> None:
+def _report(result: RunResult, env: str, arguments: Arguments | ResumeArguments) -> None:
     """How the run ended and what can be done next."""
     console, run_dir = make_console(), shlex.quote(str(result.run_dir))
     confirmed = f" --env {shlex.quote(env)}" if is_code(env) else ""
@@ -153,7 +153,8 @@ def _report(result: RunResult, env: str, tracking: Tracking) -> None:
         console.print(f"learning curves: {run_dir}/curves.png; next:", soft_wrap=True)
         more = f" --env-steps {2 * result.step}"
     # Unwrapped, to be copied.
-    resumed = f"{run_dir}{more}{confirmed}{tracking.flag}"
+    devices = f" --devices {arguments.devices}" if arguments.devices > 1 else ""
+    resumed = f"{run_dir}{more}{confirmed}{devices}{arguments.tracking.flag}"
     console.print(f"  algd train --resume {resumed}", soft_wrap=True)
     if checkpoint.latest(RunDirectory(result.run_dir).last) is not None:
         console.print(f"  algd evaluate {run_dir}{confirmed}", soft_wrap=True)

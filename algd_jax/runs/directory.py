@@ -20,6 +20,7 @@ from algd_jax.config import Config, HealthConfig
 from algd_jax.envs.registry import is_code
 from algd_jax.errors import ConfigError, shown
 from algd_jax.runs.files import create, is_leftover, replace
+from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 
 FORMAT_VERSION = 6
@@ -114,6 +115,19 @@ class RunDirectory:
         with _refusals(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             create(self.config_file, _to_json(record))
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Context in which this process alone trains the run.
+
+        Raises:
+          ConfigError: if another process trains it, or nothing can be written here.
+        """
+        with contextlib.ExitStack() as held:
+            with _refusals(self.path):
+                lock = locked(self.path / "checkpoints" / "lock", str(self.path), patience=0.0)
+                held.enter_context(lock)
+            yield
 
     def add_resumption(self, config: Config, command: list[str]) -> None:
         """Note in ``config.json`` that the run goes on, possibly for more steps."""

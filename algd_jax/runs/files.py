@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -41,7 +42,8 @@ def append(path: Path, content: bytes) -> None:
     Raises:
       OSError: if the system refuses; it may have taken a part.
     """
-    with io.FileIO(path, "a") as file:  # Without a buffer, which would try again when it is closed.
+    # Without a buffer, which would try again when it is closed.
+    with _named(path), io.FileIO(path, "a") as file:
         rest = memoryview(content)
         while rest:
             rest = rest[file.write(rest) :]
@@ -61,7 +63,17 @@ def append_note(path: Path, text: str) -> None:
 
 
 def _write(path: Path, content: bytes, mode: str = "wb") -> None:
-    with path.open(mode) as file:
+    with _named(path), path.open(mode) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Names the file in what the system refuses, which it does only where it opens one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

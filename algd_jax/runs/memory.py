@@ -9,6 +9,7 @@ import psutil
 
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
+from algd_jax.runs.control_groups import memory_left
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.memory import Memory, required_memory
 
@@ -16,11 +17,12 @@ _EVALUATED = ("critic_width", "actor_width", "eval_episodes")
 
 
 def available_memory(device: jax.Device) -> int:
-    """Bytes free for a run on ``device``: its own memory if it reports any, else the host's."""
+    """Bytes free for a run on ``device``: its own memory if it reports any, else what the host has
+    free and a container or scheduler allows."""
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return psutil.virtual_memory().available
+    return int(min(psutil.virtual_memory().available, memory_left()))
 
 
 def check_memory(required: Memory, available: int, config: Config) -> None:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from algd_jax.agents.update import AgentState
-from algd_jax.config import Config
+from algd_jax.config import RESTORE, Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory
@@ -85,7 +85,7 @@ def reproduce(
     """Train as a run was trained, from its seed, and compare each epoch and the last policy.
 
     The repetition lies in a temporary folder; nothing in the run's own changes. It ends at the
-    first difference.
+    first difference, but goes to the run's end where bad numbers may set it back.
 
     Args:
       run_dir: the run's folder. Of a stopped run, what there is is compared.
@@ -105,7 +105,7 @@ def reproduce(
     circumstances = list(changed_circumstances(directory.read_provenance()))
     with tempfile.TemporaryDirectory(prefix="algd-") as scratch:
         repetition = RunDirectory(Path(scratch) / "run")
-        watch = _Watch(recorded, repetition)
+        watch = _Watch(recorded, repetition, config.health.on_bad_number == RESTORE)
         train(config, repetition.path, display=display, stop_requested=watch)
         difference, step = watch.difference, recorded[watch.epochs - 1]["step"]
         if policy is None or difference or watch.epochs < len(recorded):
@@ -116,17 +116,23 @@ def reproduce(
 
 
 class _Watch:
-    """A ``stop_requested`` that compares, and stops at a difference or when all is compared."""
+    """A ``stop_requested`` that compares, and stops at a difference or when all is compared.
 
-    def __init__(self, recorded: Sequence[Record], repetition: RunDirectory):
+    A run that bad numbers set back made epochs that it made again and no longer records; what its
+    repetition makes first differs from the record. So a difference does not end that.
+    """
+
+    def __init__(self, recorded: Sequence[Record], repetition: RunDirectory, sets_back: bool):
         self.epochs, self.difference = 0, typing.cast(Difference | None, None)
-        self._recorded, self._repetition = recorded, repetition
+        self._recorded, self._repetition, self._sets_back = recorded, repetition, sets_back
 
     def __call__(self) -> bool:
         again = read_records(self._repetition.metrics_file)
         self.epochs = min(len(again), len(self._recorded))
         self.difference = first_difference(self._recorded, again)
-        return self.difference is not None or self.epochs == len(self._recorded)
+        if self.difference is not None:
+            return not self._sets_back
+        return self.epochs == len(self._recorded)
 
 
 def first_difference(recorded: Sequence[Record], again: Sequence[Record]) -> Difference | None:

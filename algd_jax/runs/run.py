@@ -125,9 +125,9 @@ def train(
     tracking.check(directory)
     if not resume:
         directory.create(config, list(command))
-    run = _Run(trainer, hyper, directory, display or Display(), tracking)
-    run.display.start(_title(config, directory))
-    try:
+    with directory.running(), contextlib.ExitStack() as ending:
+        run = _Run(trainer, hyper, directory, display or Display(), tracking, ending)
+        run.display.start(_title(config, directory))
         # A run killed before its first checkpoint begins again.
         begun = checkpoint.latest(directory.state) is not None
         state = run.restore() if begun else run.begin()
@@ -136,8 +136,6 @@ def train(
                 directory.add_resumption(config, list(command))
             run.tell_of_logs_left_out()
         return run.train(state, stop_requested)
-    finally:
-        run.ending.close()
 
 
 def _trainer(config: Config, devices: int) -> Trainer:
@@ -156,13 +154,13 @@ class _Run:
         directory: RunDirectory,
         display: Display,
         tracking: Tracking,
+        ending: contextlib.ExitStack,
     ):
         self.trainer, self.hyper, self.directory, self.display = trainer, hyper, directory, display
-        self.config, self.tracking = trainer.config, tracking
+        self.config, self.tracking, self.ending = trainer.config, tracking, ending
         self.evaluation: Summary | None = None
         self.start_time = time.perf_counter()
         self.keeper = Keeper(directory, self.config, self._tell)
-        self.ending = contextlib.ExitStack()
         self.ending.callback(display.stop)
         self.ending.callback(self.keeper.close)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
@@ -346,6 +344,9 @@ class _Run:
     def _final_evaluation(self) -> Summary:
         self.display.phase("final evaluation")
         summary = evaluate_checkpoint(self.trainer, self.directory, self.programs.evaluate)
+        costs = [one.cost_mean for one in summary.constraints.values()]
+        if not np.all(np.isfinite([summary.return_mean, summary.cost_mean, *costs])):
+            raise self._not_finite("the final evaluation is NaN or infinite")
         with self.writing(self.directory.evaluation_file):
             write_json(self.directory.evaluation_file, summary.record())
         return summary

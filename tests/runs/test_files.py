@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from algd_jax.runs.files import append_note, create, is_leftover, replace
+from algd_jax.runs.files import append, append_note, create, is_leftover, replace
 from tests.runs.support import files
 
 
@@ -19,6 +19,16 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         replace(path, b"newer")
     assert files(tmp_path) == {"a.json": b"new"}
+
+
+def test_what_a_full_disk_refuses_names_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left") as raised:
+        append(tmp_path / "a.log", b"line")
+    assert raised.value.filename == str(tmp_path / "a.log")
+    with pytest.raises(OSError, match="No space left") as raised:
+        replace(tmp_path / "a.json", b"new")
+    assert raised.value.filename == str(tmp_path / "a.json.tmp")
 
 
 def no_links(*_):

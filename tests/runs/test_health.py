@@ -1,6 +1,7 @@
 """What a run does when numbers go bad, and what it says of those on their way there."""
 
 import dataclasses
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 
 from algd_jax.config import HealthConfig
 from algd_jax.errors import ConfigError
-from algd_jax.runs.evaluate import make_evaluate
+from algd_jax.runs.evaluate import evaluate_checkpoint, make_evaluate
 from algd_jax.runs.health import diverging
+from algd_jax.runs.reproduce import Difference, reproduce
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RESTORES, RunError, train
 from algd_jax.training import checkpoint
@@ -84,10 +86,14 @@ def test_skipping_cannot_go_on_without_any_update(tmp_path, healthy_evaluation):
     assert notes(folder)[0].startswith("reward is NaN or infinite at environment step 4,")
 
 
+def unlucky():
+    """A run that is set back several times, also after an epoch that then is made again."""
+    return dataclasses.replace(config_of("ChanceBreak", "restore", checkpoint_epochs=2), seed=2)
+
+
 def test_restoring_goes_another_way(tmp_path, healthy_evaluation):
     folder = tmp_path / "run"
-    config = config_of("ChanceBreak", "restore", checkpoint_epochs=2)
-    result = train(config, folder)
+    result = train(unlucky(), folder)
     told = notes(folder)
     assert told
     for line in told:
@@ -100,6 +106,19 @@ def test_restoring_goes_another_way(tmp_path, healthy_evaluation):
     assert {entry.step for entry in checkpoint.entries(folder / "checkpoints" / "best")} <= set(
         ALL_STEPS
     )
+
+
+def test_a_run_that_was_set_back_is_reproduced(tmp_path, healthy_evaluation):
+    """Its log holds only the epochs that were made last."""
+    folder = tmp_path / "run"
+    train(unlucky(), folder)
+    found = [re.search(r"environment step (\d+).*of step (\d+)", line) for line in notes(folder)]
+    assert any(int(bad) > int(kept) + EPOCH for bad, kept in (one.groups() for one in found))
+    reproduction = reproduce(folder)
+    assert (reproduction.difference, reproduction.policy) == (None, "equal")
+    log = folder / "metrics.jsonl"
+    log.write_text(log.read_text().replace('"epoch": 2', '"epoch": 7'))
+    assert reproduce(folder).difference == Difference("epoch", 7, 2, 2)
 
 
 def test_restoring_gives_up_when_it_does_not_help(tmp_path, healthy_evaluation):
@@ -160,6 +179,21 @@ def test_values_and_parts_have_bounds_too():
         "risk/cost_low": "risk/cost_low is 10.5 at step 5, beyond value_bound 10: "
         "the cost critics diverge",
     }
+
+
+def test_a_final_evaluation_that_is_not_finite_is_one_clear_line(tmp_path, monkeypatch):
+    def broken(*arguments):
+        return evaluate_checkpoint(*arguments)._replace(return_mean=np.nan)
+
+    monkeypatch.setattr("algd_jax.runs.run.evaluate_checkpoint", broken)
+    folder = tmp_path / "run"
+    with pytest.raises(RunError) as error:
+        train(tiny_config(), folder)
+    assert str(error.value) == (
+        "the final evaluation is NaN or infinite; the last good policy, of step "
+        f"{LAST_STEP}, is kept in {folder}/checkpoints/last"
+    )
+    assert not (folder / "evaluation.json").exists()
 
 
 def test_restoring_needs_checkpoints(tmp_path):

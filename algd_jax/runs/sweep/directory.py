@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from algd_jax.config import Config
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory, from_dict, write_json
 from algd_jax.runs.files import create, is_leftover
+from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 from algd_jax.runs.sweep.halving import Halving, describe_search
 from algd_jax.runs.sweep.plan import Plan, Trial
@@ -129,10 +128,11 @@ class SweepDirectory:
         return Plan(trials, programs, _search(record))
 
     def add_resumption(self, command: Sequence[str]) -> None:
-        """Note in ``sweep.json`` that the sweep goes on."""
-        record = self.read_record()
-        record["resumed"].append(provenance(list(command)))
-        write_json(self.sweep_file, record)
+        """Note in ``sweep.json`` that the sweep goes on; several processes may at once."""
+        with locked(self.path / "sweep.lock"):
+            record = self.read_record()
+            record["resumed"].append(provenance(list(command)))
+            write_json(self.sweep_file, record)
 
     def check_same(self, plan: Plan, trials: Sequence[Trial], search: Halving | None) -> None:
         """Raise :class:`ConfigError` unless the plan that is here is of these trials and search."""
@@ -149,8 +149,18 @@ class SweepDirectory:
             difference = f"trial {first.name}: {_difference(first.config, second.config)}"
         raise self._not_free(f"holds another sweep ({difference})")
 
-    @contextlib.contextmanager
-    def running(self, program: int, patience: float = 0.0) -> Iterator[None]:
+    def check_members(self, plan: Plan, members: int | None) -> None:
+        """Raise :class:`ConfigError` if a program that is here has more members than are asked."""
+        largest = max(map(len, plan.programs))
+        if members is not None and members < largest:
+            raise ConfigError(
+                f"--members: got {members}, but a program of {self.path} has {largest}, and "
+                "programs that are there stay; allowed is that, or a new sweep"
+            )
+
+    def running(
+        self, program: int, patience: float = 0.0
+    ) -> contextlib.AbstractContextManager[None]:
         """Context in which this process alone runs a program; it is left when the process dies.
 
         Args:
@@ -161,24 +171,11 @@ class SweepDirectory:
           ConfigError: if another process runs it.
         """
         path = self.program(program).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            end = time.monotonic() + patience
-            while not _try_lock(file):
-                if time.monotonic() >= end:
-                    raise ConfigError(
-                        f"run_dir: program {program} of {self.path} is being run by another "
-                        "process; allowed is one at a time"
-                    )
-                time.sleep(0.2)
-            yield
+        return locked(path, f"program {program} of {self.path}", patience)
 
-    @contextlib.contextmanager
-    def tabulating(self) -> Iterator[None]:
+    def tabulating(self) -> contextlib.AbstractContextManager[None]:
         """Context in which this process alone makes the tables, so that no older one comes last."""
-        with (self.path / "results.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked(self.path / "results.lock")
 
     def read_record(self) -> dict[str, Any]:
         """What ``sweep.json`` holds; of the trials' configurations only that they are objects."""
@@ -279,11 +276,3 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value) if isinstance(value, dict) else {name: value}
     return flat
-
-
-def _try_lock(file: Any) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -51,6 +51,13 @@ class Watcher(NamedTuple):
     stop_requested: Callable[[], bool]
     phase: Callable[[str], None] = lambda name: None
 
+    def hear(self, said: Report | str) -> None:
+        """Take what a program says: a report, or a line."""
+        if isinstance(said, str):
+            self.tell(said)
+        else:
+            self.show(said)
+
 
 Executor = Callable[[Job, Watcher], None]
 """Runs a job."""
@@ -73,7 +80,7 @@ def run_locally(job: Job, watcher: Watcher) -> None:
     for number in job.programs:
         if watcher.stop_requested():
             return
-        for report in run_program(
+        for said in run_program(
             job.directory,
             job.plan,
             number,
@@ -83,7 +90,7 @@ def run_locally(job: Job, watcher: Watcher) -> None:
             tracking=job.tracking,
             phase=watcher.phase,
         ):
-            watcher.show(report)
+            watcher.hear(said)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,40 +37,41 @@ def pack(
         raise ConfigError(f"--members: got {members}, allowed is an integer >= 1")
     programs: list[tuple[int, ...]] = []
     for group in groups(trials):
-        wanted = min(members or len(group), len(group))
-        fitting = most_that_fit(trials[group[0]], wanted)
+        wanted, fits = min(members or len(group), len(group)), _fitting(trials[group[0]])
+        fitting = _most_that_fit(trials[group[0]], fits, wanted)
         if members is not None and fitting < wanted:
             raise ConfigError(
                 f"--members: got {members}, which do not fit in memory, allowed are at most "
                 f"{fitting} of {_kind(trials[group[0]])}"
             )
         units = [(number,) for number in group] if search is None else _seeds(trials, group)
-        programs += _split(units, fitting)
+        programs += _split(units, fitting, fits)
     plan = Plan(tuple(trials), tuple(programs), search)
     _check_rungs(plan)
     return plan
 
 
-def most_that_fit(trial: Trial, wanted: int) -> int:
+def _most_that_fit(trial: Trial, fits: Callable[[int], bool], wanted: int) -> int:
     """The most members up to ``wanted`` of such trials that fit into memory together.
 
     Raises:
       ConfigError: if not even one does.
     """
-    required, available = requirement(trial), available_memory(jax.local_devices()[0])
-    if required(1) > available:
+    # One by one, as more members may fit where fewer do not: 16 on eight devices, but not 11.
+    fitting = next((count for count in range(wanted, 0, -1) if fits(count)), None)
+    if fitting is None:
+        available = available_memory(jax.local_devices()[0])
         raise ConfigError(
-            f"memory: one run of {_kind(trial)} needs {gib(required(1))}, available is "
+            f"memory: one run of {_kind(trial)} needs {gib(requirement(trial)(1))}, available is "
             f"{gib(available)}; allowed are a smaller --replay-capacity or --num-envs"
         )
-    low, high = 1, wanted + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if required(middle) <= available:
-            low = middle
-        else:
-            high = middle
-    return low
+    return fitting
+
+
+def _fitting(trial: Trial) -> Callable[[int], bool]:
+    """Whether so many members of such trials fit into memory together."""
+    required, available = requirement(trial), available_memory(jax.local_devices()[0])
+    return lambda members: required(members) <= available
 
 
 def requirement(trial: Trial) -> Callable[[int], int]:
@@ -110,7 +111,7 @@ def describe(plan: Plan, members: int | None = None) -> list[str]:
 def check_fits(plan: Plan, program: int) -> None:
     """Raise :class:`ConfigError` if a program, packed before or elsewhere, does not fit here."""
     members = plan.members(program)
-    fitting = most_that_fit(members[0], len(members))
+    fitting = _most_that_fit(members[0], _fitting(members[0]), len(members))
     if fitting < len(members):
         raise ConfigError(
             f"memory: program {program} has {len(members)} runs of {_kind(members[0])}, but only "
@@ -126,22 +127,26 @@ def _kind(trial: Trial) -> str:
     return f"{trial.config.algorithm} on {trial.config.env}"
 
 
-def _split(units: Sequence[tuple[int, ...]], most: int) -> list[tuple[int, ...]]:
-    """The fewest programs of at most so many members, as even as can be, in order.
+def _split(
+    units: Sequence[tuple[int, ...]], most: int, fits: Callable[[int], bool]
+) -> list[tuple[int, ...]]:
+    """The fewest programs of at most so many members that all fit, as even as can be, in order.
 
     Args:
       units: members that stay together.
       most: members of one program.
+      fits: whether so many members do.
     """
     largest = max(map(len, units))
-    if largest > most:
-        raise ConfigError(
-            f"--search: {largest} seeds of a configuration stay in one program, allowed are at "
-            f"most {most} (--members, or what fits in memory)"
-        )
-    count = -(-len(units) // (most // largest))
-    bounds = [i * len(units) // count for i in range(count + 1)]
-    return [tuple(itertools.chain(*units[a:b])) for a, b in itertools.pairwise(bounds)]
+    for count in range(-(-len(units) // max(1, most // largest)), len(units) + 1):
+        bounds = [i * len(units) // count for i in range(count + 1)]
+        programs = [tuple(itertools.chain(*units[a:b])) for a, b in itertools.pairwise(bounds)]
+        if all(len(program) <= most and fits(len(program)) for program in programs):
+            return programs
+    raise ConfigError(
+        f"--search: {largest} seeds of a configuration stay in one program, allowed are at most "
+        f"{most} (--members, or what fits in memory)"
+    )
 
 
 def _seeds(trials: Sequence[Trial], group: Sequence[int]) -> list[tuple[int, ...]]:

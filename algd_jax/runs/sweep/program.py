@@ -57,7 +57,6 @@ class Report(NamedTuple):
         feasible in this epoch's evaluation.
       median_return: of the members that have not failed; None if all have.
       seconds: that the epoch took, evaluation included.
-      notes: what was worth telling since the last one.
     """
 
     program: int
@@ -69,7 +68,6 @@ class Report(NamedTuple):
     feasible: int
     median_return: float | None
     seconds: float
-    notes: tuple[str, ...]
 
 
 class _Carry(NamedTuple):
@@ -94,8 +92,8 @@ def run_program(
     patience: float = 0.0,
     tracking: Tracking = Tracking(),
     phase: Callable[[str], None] = lambda name: None,
-) -> Iterator[Report]:
-    """Begin or resume a program and run it to its end; a report for each epoch.
+) -> Iterator[Report | str]:
+    """Begin or resume a program and run it to its end; a report for each epoch, and lines to tell.
 
     Args:
       directory: of the sweep; its plan must have been written.
@@ -119,8 +117,12 @@ def run_program(
         check_fits(plan, number)
         run = _ProgramRun(directory, plan, number, minutes, tracking, phase)
         try:
-            yield from run.run(stop_requested, command)
+            for report in run.run(stop_requested, command):
+                yield from run.take_notes()
+                yield report
             write_tables(directory, plan)
+            _close(run.every)
+            yield from run.take_notes()
         except OSError as error:
             raise RunError(f"{error.filename} was not written: {error.strerror}") from error
         except CheckpointError as error:
@@ -193,6 +195,11 @@ class _ProgramRun:
         self._keep(carry)
         if done >= self.config.epochs:
             self._end(carry)
+
+    def take_notes(self) -> list[str]:
+        """What was worth telling since the last time."""
+        notes, self.notes = self.notes, []
+        return notes
 
     def _begin(self) -> _Carry:
         """The state after warm-up, from nothing."""
@@ -322,7 +329,6 @@ class _ProgramRun:
 
     def _report(self, carry: _Carry, done: int, seconds: float) -> Report:
         returns = [one.records[-1]["eval_return"] for one in self.members if one.failure is None]
-        notes, self.notes = tuple(self.notes), []
         return Report(
             program=self.number,
             epoch=done,
@@ -333,7 +339,6 @@ class _ProgramRun:
             feasible=sum(one.is_feasible() for one in self.members),
             median_return=float(np.median(returns)) if returns else None,
             seconds=seconds,
-            notes=notes,
         )
 
     def _keys(self, stream: Stream, *folded: int) -> jax.Array:

@@ -93,10 +93,10 @@ class _Tasks:
         return self.remote.options(num_returns="streaming").remote(*arguments)
 
     def _advance(self, stream: Any, number: int) -> Any:
-        """Take the next report of a task; the stream to go on with, None after its end."""
+        """Take what a task says next; the stream to go on with, None after its end."""
         exceptions = self.ray.exceptions
         try:
-            report = self.ray.get(next(stream))
+            said = self.ray.get(next(stream))
         except StopIteration:
             return None
         except exceptions.RayTaskError as error:  # It failed by itself: it would do so again.
@@ -113,8 +113,9 @@ class _Tasks:
                 "checkpoint"
             )
             return self._start(number)
-        self.losses[number] = 0
-        self.watcher.show(report)
+        if isinstance(said, Report):
+            self.losses[number] = 0
+        self.watcher.hear(said)
         return stream
 
 
@@ -125,7 +126,7 @@ def _run(
     minutes: float,
     command: tuple[str, ...],
     tracking: Tracking,
-) -> Iterator[Report]:
+) -> Iterator[Report | str]:
     """The task: a program, from its last checkpoint to its end."""
     from algd_jax.cli import prepare_jax
 

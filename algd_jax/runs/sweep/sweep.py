@@ -87,6 +87,8 @@ def sweep(
     resumed = directory.exists()
     plan = directory.read_plan() if resumed else pack(trials, members, search)
     directory.check_same(plan, trials, search)
+    if resumed:
+        directory.check_members(plan, members)
     wanted = _wanted(plan, program)
     tracking.check(*map(directory.trial, plan.trials))
     missing = tuple(k for k in wanted if not (resumed and is_complete(directory, plan, k)))
@@ -115,8 +117,6 @@ class _Progress:
         self._is_first = True
 
     def show(self, report: Report) -> None:
-        for note in report.notes:
-            self._tell(note)
         to_make = self._plan.member_epochs(report.program, report.epoch)
         left = _time(to_make / report.members * report.seconds)
         median = "-" if report.median_return is None else f"{report.median_return:.2f}"

@@ -102,9 +102,12 @@ class Tracking:
 
     def _log(self, name: str, config: Config, directory: RunDirectory, group: str | None) -> Log:
         kind = _KINDS[name]
-        project = self.project or os.environ.get(kind.variable) or DEFAULT_PROJECT
-        subject = Subject(directory.path, dataclasses.asdict(config), project, group)
-        return getattr(_module(name), kind.log)(subject, Link(directory.tracker_file(name)))
+        link = Link(directory.tracker_file(name))
+        # A run that was logged before goes on where it is.
+        named = link.project or self.project or os.environ.get(kind.variable)
+        link.project = named or DEFAULT_PROJECT
+        subject = Subject(directory.path, dataclasses.asdict(config), link.project, group)
+        return getattr(_module(name), kind.log)(subject, link)
 
 
 def _module(name: str) -> Any:

@@ -19,6 +19,7 @@ class Link:
     Attributes:
       identity: of the service's run; None before there is one.
       step: of the newest epoch that was sent; -1 before there is one.
+      project: that the service's run belongs to; None before it is known.
     """
 
     def __init__(self, path: Path):
@@ -29,27 +30,31 @@ class Link:
         """
         self.identity: str | None = None
         self.step = -1
+        self.project: str | None = None
         self._path = path
         if path.exists():
-            self.identity, self.step = _read(path)
+            self.identity, self.step, self.project = _read(path)
 
     def save(self, identity: str, step: int) -> None:
         """Remember both."""
         self.identity, self.step = identity, step
         self._path.parent.mkdir(exist_ok=True)
-        replace(self._path, json.dumps({"run": identity, "step": step}).encode() + b"\n")
+        record = {"run": identity, "step": step, "project": self.project}
+        replace(self._path, json.dumps(record).encode() + b"\n")
 
 
-def _read(path: Path) -> tuple[str, int]:
+def _read(path: Path) -> tuple[str, int, str | None]:
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             raise ValueError
         found = json.loads(path.read_text(encoding="utf-8"))
-        identity, step = found["run"], found["step"]
+        identity, step, project = found["run"], found["step"], found.get("project")
         if not (_IDENTITY.fullmatch(identity) and type(step) is int):
+            raise ValueError
+        if not (project is None or (isinstance(project, str) and project.isprintable())):
             raise ValueError
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(
             f"{path}: does not say which run to go on with; without this file a new one begins"
         ) from error
-    return identity, step
+    return identity, step, project

@@ -1,6 +1,7 @@
 """Sweeps of tiny probes: trials are lone runs, and nothing is lost, done or counted twice."""
 
 import dataclasses
+import itertools
 import json
 import shlex
 import signal
@@ -13,6 +14,8 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from algd_jax.commands.sweep import read_arguments
 from algd_jax.errors import ConfigError
@@ -23,6 +26,7 @@ from algd_jax.runs.evaluate import evaluate_run
 from algd_jax.runs.run import train
 from algd_jax.runs.sweep import make_trials, packing, sweep
 from algd_jax.runs.sweep.directory import SweepDirectory
+from algd_jax.runs.sweep.member import Member
 from algd_jax.runs.sweep.program import Report
 from algd_jax.runs.sweep.sweep import _Progress
 from algd_jax.training import checkpoint
@@ -158,12 +162,11 @@ def test_the_first_epoch_says_how_long_all_takes():
     """Two programs of two runs; an epoch of 64 steps took 32 s, 96 of 288 steps are done."""
     plan, lines = packing.pack(TRIALS, members=2), []
     progress = _Progress(plan, (0, 1), lines.append)
-    report = Report(0, 1, 4, 96, 2, 0, 1, 1.5, 32.0, ("a note",))
+    report = Report(0, 1, 4, 96, 2, 0, 1, 1.5, 32.0)
     progress.show(report)
-    progress.show(report._replace(failed=2, feasible=0, median_return=None, notes=()))
+    progress.show(report._replace(failed=2, feasible=0, median_return=None))
     # (4 · 288 − 2 · 96) steps at 32 s for 2 · 64.
     assert lines == [
-        "a note",
         "program 0  epoch 1/4  step 96  median return 1.50  feasible 1 of 2  0:01:36 left",
         "by this epoch, all programs one after the other take 0:04:00",
         "program 0  epoch 1/4  step 96  median return -  feasible 0 of 2, 2 failed  0:01:36 left",
@@ -258,6 +261,44 @@ def test_a_population_that_does_not_fit_is_split(monkeypatch, tmp_path):
         packing.pack(trials)
 
 
+@given(
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.integers(1, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))),
+)
+def test_members_on_several_devices_are_split_into_the_fewest_programs_that_fit(
+    devices, room, trials_and_most
+):
+    """Of a prime number of members all lie on one device: more members may fit where fewer do
+    not."""
+    trials, wanted = trials_and_most
+
+    def fits(members):
+        taken = max(n for n in range(1, devices + 1) if members % n == 0)
+        return members // taken <= room
+
+    most = packing._most_that_fit(TRIALS[0], fits, wanted)
+    assert most == max(count for count in range(1, wanted + 1) if fits(count))
+    programs = packing._split([(number,) for number in range(trials)], most, fits)
+    assert list(itertools.chain(*programs)) == list(range(trials))
+    sizes = [len(program) for program in programs]
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert all(map(fits, sizes))
+    for fewer in range(1, len(programs)):
+        low, more = divmod(trials, fewer)
+        even = {low, low + 1} if more else {low}
+        assert max(even) > most or not all(map(fits, even))
+
+
+def test_eight_devices_with_room_for_two_each_take_sixteen_members():
+    def fits(members):
+        return members // max(n for n in range(1, 9) if members % n == 0) <= 2
+
+    assert packing._most_that_fit(TRIALS[0], fits, 16) == 16
+    assert list(map(len, packing._split([(k,) for k in range(22)], 14, fits))) == [7, 7, 8]
+
+
 def test_a_program_that_does_not_fit_any_more_is_told(monkeypatch, tmp_path):
     directory = SweepDirectory(tmp_path / "sweep")
     directory.create(packing.pack(TRIALS), [])
@@ -268,6 +309,34 @@ def test_a_program_that_does_not_fit_any_more_is_told(monkeypatch, tmp_path):
         "memory: program 0 has 4 runs of algd on ActionProbe, but only 2 would fit here; allowed "
         "is a new sweep with --members 2"
     )
+
+
+def test_programs_that_are_there_are_not_made_smaller(tmp_path):
+    directory = SweepDirectory(tmp_path / "sweep")
+    directory.create(packing.pack(TRIALS), [])
+    with pytest.raises(ConfigError) as error:
+        sweep(TRIALS, directory.path, members=3)
+    assert str(error.value) == (
+        f"--members: got 3, but a program of {directory.path} has 4, and programs that are there "
+        "stay; allowed is that, or a new sweep"
+    )
+    sweep(TRIALS, directory.path, members=4, dry_run=True)
+
+
+def test_what_happens_after_the_last_epoch_is_told_too(monkeypatch, tmp_path):
+    end = Member.end
+
+    def fail_at_the_end(self, outcome):
+        if self._directory.path.name.startswith("1-"):
+            outcome = outcome.replace(returns=np.full_like(outcome.returns, np.nan))
+        end(self, outcome)
+
+    monkeypatch.setattr(Member, "end", fail_at_the_end)
+    lines = []
+    outcome = sweep(TRIALS[:2], tmp_path / "sweep", tell=lines.append)
+    assert (outcome.done, outcome.failed) == (1, 1)
+    (line,) = [line for line in lines if " failed: evaluation returns is NaN or infinite" in line]
+    assert line.startswith("1-")
 
 
 def test_two_processes_do_not_run_one_program(tmp_path):

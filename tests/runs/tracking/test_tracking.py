@@ -169,6 +169,15 @@ def test_project_by_flag_or_by_the_variable_of_the_service(fakes, tmp_path, monk
     assert list(fakes["mlflow"].experiments) == ["others", "mine"]
 
 
+def test_a_resumed_run_stays_in_its_project_without_the_flag(fakes, tmp_path):
+    mine = Tracking(("wandb", "mlflow"), "mine")
+    train(tiny_config(), tmp_path / "run", tracking=mine, stop_requested=stop_after(1))
+    train(tiny_config(), tmp_path / "run", resume=True, tracking=BOTH)
+    (run,) = fakes["wandb"].runs.values()
+    assert (run.given["project"], run.history) == ("mine", numbers(tmp_path / "run"))
+    assert list(fakes["mlflow"].experiments) == ["mine"]
+
+
 def test_members_of_a_sweep_are_logged_each_as_a_run_of_one_group(fakes, tmp_path):
     trials = make_trials([tiny_config()], points(["rho=1,2"]), 1)
     sweep(trials, tmp_path / "both", tracking=BOTH, stop_requested=stop_after(3))
