@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -261,6 +263,14 @@ def validate(config: Config) -> None:
     if type(config.seed) is not int or not 0 <= config.seed < 2**32:
         raise _out_of_range("seed", config.seed, "an integer in [0, 2**32)")
     _validate_combinations(config)
+
+
+def flat_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as nested dicts, made flat: each field under its own name, as flags have it."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flat_fields(value) if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def validate_sizes(sizes: AgentConfig | LoopConfig) -> None:

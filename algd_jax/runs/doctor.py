@@ -14,7 +14,7 @@ import jax
 import psutil
 
 from algd_jax.runs.extras import is_installed
-from algd_jax.runs.memory import available_memory
+from algd_jax.runs.memory import available_memory, gib
 from algd_jax.runs.provenance import versions
 
 _SMALLEST_MEMORY = 4 * 2**30
@@ -105,10 +105,10 @@ def simulator(installed: Mapping[str, str | None]) -> Finding:
 
 def memory(device: int, host: int) -> Finding:
     """Free bytes on the device and on the host."""
-    value = f"{_gib(device)} free on the device, {_gib(host)} on the host"
+    value = f"{gib(device)} free on the device, {gib(host)} on the host"
     if host < _SMALLEST_MEMORY:
         fix = (
-            f"compiling may take up to {_gib(_SMALLEST_MEMORY)} of the host's: close other programs"
+            f"compiling may take up to {gib(_SMALLEST_MEMORY)} of the host's: close other programs"
         )
         return Finding("memory", value, fix)
     return Finding("memory", value)
@@ -135,7 +135,7 @@ def cache(settings: Mapping[str, Any]) -> Finding:
         fix = f"{error.strerror}: name another folder in JAX_COMPILATION_CACHE_DIR"
         return Finding("compilation cache", str(folder), fix)
     sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
-    return Finding("compilation cache", f"{folder}: {len(sizes)} files, {_gib(sum(sizes))}")
+    return Finding("compilation cache", f"{folder}: {len(sizes)} files, {gib(sum(sizes))}")
 
 
 def extra(name: str) -> Finding:
@@ -144,7 +144,3 @@ def extra(name: str) -> Finding:
     if not is_installed(name):
         return Finding(name, f"not installed ({purpose}: {command})")
     return Finding(name, f"installed ({purpose})")
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"

@@ -39,8 +39,8 @@ def check_memory(required: Memory, available: int, config: Config) -> None:
     sizes = dataclasses.asdict(config.loop) | dataclasses.asdict(config.agent)
     raise ConfigError(
         f"{name}: got {sizes[name]}, which does not fit in memory: the run needs "
-        f"{_gib(required.total)} ({_gib(required.parts[name])} of it for this, "
-        f"{_gib(required.allowance)} a fixed allowance), {_gib(available)} is available"
+        f"{gib(required.total)} ({gib(required.parts[name])} of it for this, "
+        f"{gib(required.allowance)} a fixed allowance), {gib(available)} is available"
     )
 
 
@@ -52,5 +52,6 @@ def check_evaluation_memory(trainer: Trainer) -> None:
     check_memory(Memory(parts, run.allowance), available, trainer.config)
 
 
-def _gib(count: int) -> str:
+def gib(count: int) -> str:
+    """Bytes as a text."""
     return f"{count / 2**30:.2f} GiB"

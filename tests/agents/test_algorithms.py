@@ -47,7 +47,9 @@ class Probe(NamedTuple):
     cost_terminated: float = 0.0
 
 
+@functools.cache
 def make(name="algd", **sizes):
+    """The same functions each time, so that what they compile to is shared too."""
     agent = configured(Config(agent=SIZES), name).agent if name in ALGORITHMS else SIZES
     agent = dataclasses.replace(agent, **sizes)
     return make_algorithm(name, OBS_SIZE, LOW, HIGH, HORIZON, agent)

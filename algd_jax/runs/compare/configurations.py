@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from algd_jax.config import Config
+from algd_jax.config import Config, flat_fields
 from algd_jax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ _WITHOUT_EFFECT = (
 
 def flat(config: Config) -> dict[str, Any]:
     """Every field of a configuration under its own name, as a flag names it; lists as text."""
-    values = dataclasses.asdict(config)
-    for name in [name for name, value in values.items() if isinstance(value, dict)]:
-        values |= values.pop(name)
+    values = flat_fields(dataclasses.asdict(config))
     return {k: json.dumps(v) if isinstance(v, list | tuple) else v for k, v in values.items()}
 
 

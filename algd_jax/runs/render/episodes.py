@@ -13,7 +13,7 @@ import numpy as np
 
 from algd_jax.envs import EnvSpec, SafetyEnv
 from algd_jax.errors import ConfigError
-from algd_jax.runs.memory import available_memory
+from algd_jax.runs.memory import available_memory, gib
 from algd_jax.training.rollout import KeyedPolicy, Rollout, rollout
 from algd_jax.types import TOTAL_COST
 
@@ -136,6 +136,6 @@ def _check_memory(kept: Rollout, episodes: int) -> None:
     available = available_memory(jax.devices()[0])
     if needed > available:
         raise ConfigError(
-            f"episodes: got {episodes}, whose states need {needed / 2**30:.2f} GiB; "
-            f"{available / 2**30:.2f} GiB are available"
+            f"episodes: got {episodes}, whose states need {gib(needed)}; {gib(available)} are "
+            "available"
         )

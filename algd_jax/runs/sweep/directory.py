@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from algd_jax.config import Config
+from algd_jax.config import Config, flat_fields
 from algd_jax.errors import ConfigError
 from algd_jax.runs.directory import RunDirectory, from_dict, write_json
 from algd_jax.runs.files import create, is_leftover
@@ -266,13 +266,6 @@ def _search(record: dict[str, Any]) -> Halving | None:
 
 def _difference(there: Config, here: Config) -> str:
     """The first field in which two configurations differ, with both values."""
-    first, second = _flat(dataclasses.asdict(there)), _flat(dataclasses.asdict(here))
+    first, second = (flat_fields(dataclasses.asdict(one)) for one in (there, here))
     name = next((name for name in first if first[name] != second[name]), None)
     return f"{name} {first[name]} there, {second[name]} here" if name else "named otherwise"
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value) if isinstance(value, dict) else {name: value}
-    return flat

@@ -9,7 +9,7 @@ import jax
 
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
-from algd_jax.runs.memory import available_memory
+from algd_jax.runs.memory import available_memory, gib
 from algd_jax.runs.sweep.halving import SUCCESSIVE_HALVING, Halving, check_search, first_rung
 from algd_jax.runs.sweep.plan import Plan, Trial, configurations, groups
 from algd_jax.training.memory import required_memory
@@ -117,10 +117,6 @@ def check_fits(plan: Plan, program: int) -> None:
             f"memory: program {program} has {len(members)} runs of {_kind(members[0])}, but only "
             f"{fitting} would fit here; allowed is a new sweep with --members {fitting}"
         )
-
-
-def gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"
 
 
 def _kind(trial: Trial) -> str:

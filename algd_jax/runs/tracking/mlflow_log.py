@@ -6,9 +6,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from algd_jax.config import flat_fields
 from algd_jax.errors import ConfigError
 from algd_jax.runs.logs import Record
 from algd_jax.runs.tracking.service import Service
@@ -97,13 +98,4 @@ def _metrics(figures: Record, step: int) -> list[Any]:
 def _params(config: Mapping[str, Any]) -> list[Any]:
     from mlflow.entities import Param
 
-    return [Param(name, str(value)[:_LONGEST_VALUE]) for name, value in _flat(config)]
-
-
-def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields, those of nested groups under their own names, as the flags are."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        else:
-            yield name, value
+    return [Param(name, str(value)[:_LONGEST_VALUE]) for name, value in flat_fields(config).items()]
