@@ -266,7 +266,7 @@ def validate(config: Config) -> None:
 
 
 def flat_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as nested dicts, made flat: each field under its own name, as flags have it."""
+    """Nested fields of a configuration, each under its own name, as its flag has it."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= flat_fields(value) if isinstance(value, Mapping) else {name: value}

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import psutil
 
 from algd_jax.runs.extras import is_installed
-from algd_jax.runs.memory import available_memory, gib
+from algd_jax.runs.memory import available_memory, gib, host_memory
 from algd_jax.runs.provenance import versions
 
 _SMALLEST_MEMORY = 4 * 2**30
@@ -54,7 +53,7 @@ def examine() -> list[Finding]:
         Finding("JAX", f"jax {installed['jax']}, jaxlib {installed['jaxlib']}"),
         devices(jax.devices(), has_nvidia_driver()),
         simulator(installed),
-        memory(available_memory(jax.devices()[0]), psutil.virtual_memory().available),
+        memory(available_memory(jax.devices()[0]), host_memory()),
         cache(jax.config.values),
         *(extra(name) for name in _OPTIONAL),
     ]

@@ -17,11 +17,15 @@ _EVALUATED = ("critic_width", "actor_width", "eval_episodes")
 
 
 def available_memory(device: jax.Device) -> int:
-    """Bytes free for a run on ``device``: its own memory if it reports any, else what the host has
-    free and a container or scheduler allows."""
+    """Bytes free for a run on ``device``: its own memory if it reports any, else the host's."""
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return host_memory()
+
+
+def host_memory() -> int:
+    """Bytes that the host has free, and that a container or scheduler allows."""
     return int(min(psutil.virtual_memory().available, memory_left()))
 
 
