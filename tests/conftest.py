@@ -13,6 +13,23 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs():
+    """Runs of one shape share their compiled programs."""
+    from tests.runs.compiling import shared_programs
+
+    with shared_programs():
+        yield
+
+
+@pytest.fixture
+def own_programs(monkeypatch):
+    """Runs of this test trace and compile everything themselves."""
+    from tests.runs import compiling
+
+    monkeypatch.setattr(compiling.Programs, "_compile", compiling.COMPILE_ANEW)
+
+
 @pytest.fixture
 def algd(capsys):
     """Runs a command and returns (exit code, standard output, standard error)."""

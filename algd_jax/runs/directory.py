@@ -125,7 +125,7 @@ class RunDirectory:
         """
         with contextlib.ExitStack() as held:
             with _refusals(self.path):
-                lock = locked(self.path / "checkpoints" / "lock", str(self.path), patience=0.0)
+                lock = locked(self.path / "run.lock", str(self.path), patience=0.0)
                 held.enter_context(lock)
             yield
 

@@ -83,6 +83,7 @@ def test_run_directory_holds_everything(whole):
         "checkpoints",
         "evaluation.json",
         "curves.png",
+        "run.lock",
     }
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((folder / "tensorboard").glob("events.out.tfevents.*"))
@@ -246,7 +247,7 @@ def test_an_infeasible_policy_is_never_best(tmp_path):
         evaluate_run(folder, which="best")
 
 
-def test_longer_runs_trace_no_more_often(tmp_path, monkeypatch):
+def test_longer_runs_trace_no_more_often(tmp_path, monkeypatch, own_programs):
     calls = []
     step = support.ActionProbe.step
 
@@ -257,6 +258,7 @@ def test_longer_runs_trace_no_more_often(tmp_path, monkeypatch):
     monkeypatch.setattr(support.ActionProbe, "step", counted)
     train(tiny_config(env_steps=WARMUP + EPOCH), tmp_path / "short")
     short = len(calls)
+    assert short > 0
     train(tiny_config(), tmp_path / "long")
     assert len(calls) == 2 * short
 
