@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import psutil
@@ -54,6 +55,23 @@ def check_evaluation_memory(trainer: Trainer) -> None:
     parts = {name: run.parts[name] for name in _EVALUATED}
     available = available_memory(jax.devices()[0])
     check_memory(Memory(parts, run.allowance), available, trainer.config)
+
+
+def check_episodes(kept: Any, episodes: int) -> None:
+    """Raise :class:`ConfigError` if what is kept of so many episodes does not fit, there and on
+    the host.
+
+    Args:
+      kept: a tree of arrays or their shapes.
+      episodes: their number.
+    """
+    needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
+    available = available_memory(jax.devices()[0])
+    if needed > available:
+        raise ConfigError(
+            f"episodes: got {episodes}, whose states need {gib(needed)}; {gib(available)} are "
+            "available"
+        )
 
 
 def gib(count: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from algd_jax.envs import EnvSpec, SafetyEnv
 from algd_jax.errors import ConfigError
-from algd_jax.runs.memory import available_memory, gib
+from algd_jax.runs.memory import check_episodes
 from algd_jax.training.rollout import KeyedPolicy, Rollout, rollout
 from algd_jax.types import TOTAL_COST
 
@@ -84,7 +84,7 @@ def play(
 
     run = jax.vmap(one, in_axes=(None, 0, 0))
     arguments = (parameters, reset_keys, jax.random.split(key, len(reset_keys)))
-    _check_memory(jax.eval_shape(run, *arguments), len(reset_keys))
+    check_episodes(jax.eval_shape(run, *arguments), len(reset_keys))
     kept = jax.tree.map(_on_host, jax.jit(run)(*arguments))
     episodes = [_episode(kept, index, env.spec.cost_discount) for index in range(len(reset_keys))]
     for episode in episodes:
@@ -128,14 +128,3 @@ def _check_finite(episode: Episode, env: str) -> None:
 def _on_host(leaf: jax.Array) -> np.ndarray:
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
-
-def _check_memory(kept: Rollout, episodes: int) -> None:
-    """Raise :class:`ConfigError` if the kept arrays, there and on the host, do not fit."""
-    needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
-    available = available_memory(jax.devices()[0])
-    if needed > available:
-        raise ConfigError(
-            f"episodes: got {episodes}, whose states need {gib(needed)}; {gib(available)} are "
-            "available"
-        )

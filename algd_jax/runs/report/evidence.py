@@ -16,6 +16,7 @@ from algd_jax.agents.update import AgentState
 from algd_jax.config import Hyper
 from algd_jax.diffusion.chain import draw_chain_noise
 from algd_jax.envs import EpisodeWrapper
+from algd_jax.runs.memory import check_episodes
 from algd_jax.training.epoch import Trainer, make_transition
 from algd_jax.types import Scalar
 
@@ -65,6 +66,9 @@ def calibrate(
 
     Returns:
       The calibration at ``_STATES`` states per episode, and one observation [O] of the first.
+
+    Raises:
+      ConfigError: if what has to be kept does not fit in memory.
     """
     config, length = trainer.config, trainer.env.spec.episode_length
     env = EpisodeWrapper(trainer.env, config.limited_parts)
@@ -78,6 +82,7 @@ def calibrate(
 
     state = env.reset(jax.random.split(key, episodes))
     _, (made, done) = jax.lax.scan(step, state, length=length)
+    check_episodes(made, episodes)  # Before anything is allocated, where this is traced.
     cost = made.cost.reshape(length, episodes, -1)
     returns = discounted_sums(made.reward, jnp.maximum(made.terminated, done), hyper.discount)
     cost_ends = jnp.maximum(made.cost_terminated, done)[..., None]

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
+from algd_jax.runs import memory
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import evaluate_run
-from algd_jax.runs.render import episodes, opengl
+from algd_jax.runs.render import opengl
 from algd_jax.runs.render import render as rendering
 from algd_jax.runs.render.render import Look, play_env, render_run
 from algd_jax.runs.run import train
@@ -197,7 +198,7 @@ def test_a_policy_that_does_not_fit_is_named(run_dir):
 
 
 def test_episodes_that_do_not_fit_in_memory_are_refused(monkeypatch):
-    monkeypatch.setattr(episodes, "available_memory", lambda device: 100)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 100)
     with pytest.raises(ConfigError, match=r"episodes: got 3, whose states need .* are available"):
         play_env("ActionProbe", Look(episodes=3))
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from algd_jax.errors import ConfigError
+from algd_jax.runs import memory
 from algd_jax.runs.build import build
 from algd_jax.runs.report.charts import calibration, calibration_words
 from algd_jax.runs.report.evidence import calibrate, denoise, discounted_sums, gather
@@ -40,6 +42,12 @@ def test_what_came_of_constant_gains_is_a_geometric_sum():
     # The critics' side: the same functions at the same pairs, so a critic is told apart by state.
     assert (found.reward_value.shape, found.risk.shape) == ((60,), (60, 1))
     assert len(np.unique(found.reward_value)) > 10
+
+
+def test_episodes_that_do_not_fit_in_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda device: 100)
+    with pytest.raises(ConfigError, match=r"episodes: got 3, whose states need .* are available"):
+        gather(*fresh(tiny_config("ProbeEnv"))[:2], jax.random.key(1), 3)
 
 
 def test_every_constraint_is_calibrated():
