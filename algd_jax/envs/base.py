@@ -88,10 +88,15 @@ class EnvSpec:
                 _is_finite(self.control_period) and self.control_period > 0,
                 "a number > 0",
             ),
+            "cost_names": (
+                _are_names(self.cost_names),
+                f"a tuple of different texts, none of them {TOTAL_COST!r}",
+            ),
             "cost_discount": (
                 _is_finite(self.cost_discount) and 0 < self.cost_discount <= 1,
                 "a number above 0 and up to 1",
             ),
+            "timeout_terminal": (isinstance(self.timeout_terminal, bool), "True or False"),
         }
         for field, (fine, what) in allowed.items():
             if not fine:
@@ -140,6 +145,14 @@ def _is_finite(value: Any) -> bool:
 
 def _are_finite(values: Any, number: int) -> bool:
     return isinstance(values, tuple) and len(values) == number and all(map(_is_finite, values))
+
+
+def _are_names(values: Any) -> bool:
+    return (
+        isinstance(values, tuple)
+        and all(isinstance(name, str) and name not in ("", TOTAL_COST) for name in values)
+        and len(set(values)) == len(values)
+    )
 
 
 class SafetyEnv(Env):

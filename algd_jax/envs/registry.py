@@ -47,10 +47,10 @@ def register(name: str, factory: Factory) -> None:
       ConfigError: for the name of an environment of this package, a name with a colon or none at
         all, or a factory that cannot be called.
     """
-    if name in _BUILT_IN:
-        raise ConfigError(f"name: got {name!r}, which is an environment of algd_jax")
     if not isinstance(name, str) or not name or is_code(name):
         raise ConfigError(f"name: got {name!r}, allowed is a name without colon")
+    if name in _BUILT_IN:
+        raise ConfigError(f"name: got {name!r}, which is an environment of algd_jax")
     if not callable(factory):
         raise ConfigError(f"factory of {name}: got {factory!r}, allowed is a function or a class")
     _FACTORIES[name] = factory
@@ -73,9 +73,11 @@ def make(name: str, **options: Any) -> SafetyEnv:
     if factory is None:
         raise unknown_name("env", name, _FACTORIES)
     signature = inspect.signature(factory)
-    for option in options:
-        if option not in signature.parameters:
-            raise unknown_name(f"option of {name}", option, signature.parameters)
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:  # Else the factory knows best.
+        for option in options:
+            if option not in signature.parameters:
+                raise unknown_name(f"option of {name}", option, signature.parameters)
     try:
         signature.bind(**options)
     except TypeError as error:

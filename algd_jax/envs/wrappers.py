@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from brax.envs.base import Wrapper
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State
+from algd_jax.errors import ConfigError
 
 __all__ = ["EpisodeWrapper"]
 
@@ -61,12 +62,14 @@ class EpisodeWrapper(Wrapper):
 
         Raises:
           ValueError: for a single key.
+          ConfigError: if the environment's observations or costs are not those of its spec.
         """
         is_typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
         if rng.ndim < (1 if is_typed else 2):
             raise ValueError(f"{self.spec.name}: rng is a single key, expected one per environment")
         keys = jax.vmap(jax.random.split)(rng)
         state = jax.vmap(self.env.reset)(keys[:, 0])
+        self._check(state)
         zeros = jnp.zeros_like(state.reward)
         parts = {"episode_parts": dict.fromkeys(self._parts, zeros)} if self._parts else {}
         return state.replace(
@@ -82,6 +85,17 @@ class EpisodeWrapper(Wrapper):
             }
         )
 
+    def _check(self, state: State) -> None:
+        spec, shape = self.spec, jnp.shape(state.obs)[1:]
+        if shape != (spec.observation_size,):
+            raise ConfigError(
+                f"{spec.name}: observation_size: got {spec.observation_size}, but reset returns "
+                f"observations of shape {shape}"
+            )
+        for name in spec.limitable_costs:
+            if name not in state.metrics:
+                raise ConfigError(f"{spec.name}: reset returns no {name!r} in its metrics")
+
     def step(self, state: State, action: jax.Array) -> State:
         """Steps all N environments; those that end are reset in the same call.
 
@@ -92,7 +106,10 @@ class EpisodeWrapper(Wrapper):
         if jnp.shape(action) != expected:
             shape = jnp.shape(action)
             raise ValueError(f"{self.spec.name}: action has shape {shape}, expected {expected}")
-        after = jax.vmap(self.env.step)(state, action)
+        # As Brax does: an environment need not set what it leaves alone, and a new episode is not
+        # over because the one before was.
+        going_on = state.replace(done=jnp.zeros_like(state.done))
+        after = jax.vmap(self.env.step)(going_on, action)
 
         def so_far(total: jax.Array) -> jax.Array:
             # No product with 1 − done: that of a NaN would stay one for good.

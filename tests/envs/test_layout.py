@@ -16,6 +16,7 @@ from algd_jax.envs.navigation import layout
 from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.objects import Hazards
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS, NavigationTask
+from algd_jax.envs.navigation.tasks import Drawn, View
 from algd_jax.errors import ConfigError
 
 DRAWS = 512
@@ -333,6 +334,24 @@ def test_reset_reports_a_failed_placement() -> None:
     state = NavigationEnv(too_crowded()).reset(jax.random.key(0))
     assert float(state.info["placement_failed"]) == 1.0
     assert np.isfinite(state.obs).all()
+
+
+def test_reset_takes_the_layout_s_goal_where_no_other_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find_none(row: NavigationTask, view: View, key: jax.Array) -> Drawn:
+        return Drawn(jnp.full(2, jnp.nan), jnp.asarray(False))
+
+    task = NAVIGATION_TASKS["SafetyPointGoal2-v0"]
+    unlucky = dataclasses.replace(task, rules=task.rules._replace(draw_goal=find_none))
+    state = NavigationEnv(unlucky).reset(jax.random.key(0))
+    assert float(state.info["placement_failed"]) == 0.0
+    key = jax.random.split(jax.random.key(0), 3)[0]
+    placed = layout.random_placement(task, key)
+    np.testing.assert_array_equal(state.pipeline_state.task.goal, placed.goal[0])
+    for kind in ("hazards", "movables"):
+        apart = np.linalg.norm(of_kind(placed, kind)[0] - placed.goal[0], axis=-1)
+        assert apart.min() > task.goal.keepout
 
 
 def test_random_start_option_reaches_reset() -> None:

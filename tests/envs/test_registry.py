@@ -1,6 +1,7 @@
 """Names and options, and how `make` refuses the wrong ones."""
 
 import dataclasses
+import re
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from algd_jax import envs
 from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
-from tests.probes import ActionProbe, ProbeEnv
+from tests.probes import ActionProbe, PartsProbe, ProbeEnv
 
 
 def test_every_listed_environment_can_be_made() -> None:
@@ -107,10 +108,16 @@ def test_own_environments_can_be_registered() -> None:
 
 
 @pytest.mark.usefixtures("table")
-@pytest.mark.parametrize("name", ["PointButton1", "my:env", "", 3])
+@pytest.mark.parametrize("name", ["PointButton1", "my:env", "", 3, []])
 def test_names_that_cannot_be_registered(name: Any) -> None:
-    with pytest.raises(ConfigError, match=f"name: got {name!r}"):
+    with pytest.raises(ConfigError, match=re.escape(f"name: got {name!r}")):
         envs.register(name, ProbeEnv)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_factory_of_any_options_takes_them_all() -> None:
+    envs.register("Parts", PartsProbe)
+    assert envs.make("Parts", episode_length=3).spec.episode_length == 3
 
 
 @pytest.mark.usefixtures("table")

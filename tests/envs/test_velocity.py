@@ -162,7 +162,7 @@ def test_free_flight_is_that_of_mujoco(hopper: SafetyEnv) -> None:
 @pytest.mark.parametrize("asset", ["swimmer", "walker2d"])
 def test_bodies_without_recordings_accelerate_as_in_mujoco(asset: str) -> None:
     model = build_model(asset)
-    scene = build_scene(asset, 8, lambda model, data: ())
+    scene = build_scene(build_model(asset, 8), lambda model, data: ())
     rng = np.random.default_rng(0)
     qpos = model.qpos0 + rng.uniform(-0.3, 0.3, (32, model.nq))
     qvel = rng.uniform(-1, 1, (32, model.nv))

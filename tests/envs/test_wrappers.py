@@ -7,6 +7,7 @@ import pytest
 
 from algd_jax import envs
 from algd_jax.envs import EnvSpec, SafetyEnv, State
+from algd_jax.errors import ConfigError
 from tests.envs.conftest import STEPS, N, Rollout
 
 
@@ -61,6 +62,47 @@ def test_sums_include_the_last_step_and_then_start_afresh() -> None:
     assert [float(i["episode_cost"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
     assert [float(i["steps"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
     assert [float(state.done[0]) for state in states] == [0, 0, 0, 1, 0, 0]
+
+
+class CarelessEnv(CountingEnv):
+    """Never says that it is not over, as an environment of nothing but time-outs may."""
+
+    def step(self, state: State, action: jax.Array) -> State:
+        return super().step(state, action).replace(done=state.done)
+
+
+def test_a_new_episode_is_not_over_because_the_one_before_was() -> None:
+    states = run(CarelessEnv(end=99, episode_length=3), 7)
+    assert [float(state.done[0]) for state in states] == [0, 0, 0, 1, 0, 0, 1, 0]
+    assert [float(state.info["truncation"][0]) for state in states[3::3]] == [1, 1]
+
+
+class WrongSizeEnv(CountingEnv):
+    def reset(self, rng: jax.Array) -> State:
+        state = super().reset(rng)
+        return state.replace(obs=jnp.tile(state.obs, 2))
+
+
+class CostlessEnv(CountingEnv):
+    def reset(self, rng: jax.Array) -> State:
+        return super().reset(rng).replace(metrics={})
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            WrongSizeEnv,
+            r"^Counting: observation_size: got 1, but reset returns observations of shape \(2,\)$",
+        ),
+        (CostlessEnv, r"^Counting: reset returns no 'cost' in its metrics$"),
+    ],
+)
+def test_an_environment_that_is_not_what_its_spec_says_is_refused(
+    kind: type[CountingEnv], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(kind(end=9, episode_length=9), 0)
 
 
 class BadRewardEnv(CountingEnv):

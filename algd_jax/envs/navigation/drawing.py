@@ -138,7 +138,7 @@ def _add_movables(spec: mujoco.MjSpec, task: NavigationTask, state: NavigationSt
 
 
 def _add_goal(spec: mujoco.MjSpec, task: NavigationTask, state: NavigationState) -> None:
-    if task.goal is None or not hasattr(state.task, "goal") or isinstance(state.task, ButtonState):
+    if task.goal is None or isinstance(state.task, ButtonState):
         return
     x, y = np.asarray(state.task.goal)
     _add(spec, "goal", _Geom.mjGEOM_CYLINDER, [task.goal.radius, _FLAT, 0], (x, y, 0))

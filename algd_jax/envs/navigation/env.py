@@ -27,8 +27,9 @@ class NavigationEnv(SafetyEnv):
 
     Args:
       task: a row of `suites`.
-      random_start: for rows with one constant start: draw the robot's pose and the first goal at
-        every reset instead. Rows without one draw everything anyway.
+      random_start: for rows with one constant start: draw what they leave free at every reset
+        instead, the robot's heading, its place unless the row names one, and the first goal. Rows
+        without a start draw everything anyway.
 
     Raises:
       ConfigError: for a wrong option, or if the objects of the row do not fit into its extent.
@@ -74,7 +75,9 @@ class NavigationEnv(SafetyEnv):
         view = self._view(qpos, still, placement.layout, movables)
         goal, found = task.rules.draw_goal(task, view, goal_key)
         if not self._random_start and task.start is not None:
-            goal, found = jnp.asarray(task.start.goal, goal.dtype), jnp.asarray(True)
+            goal = jnp.asarray(task.start.goal, goal.dtype)
+        elif task.goal is not None and goal.ndim == 1:  # A place, not a button's number.
+            goal = jnp.where(found, goal, placement.goal[0])
         state = NavigationState(
             qpos=qpos,
             qvel=still,
@@ -91,7 +94,7 @@ class NavigationEnv(SafetyEnv):
             reward=jnp.zeros(()),
             done=jnp.zeros(()),
             metrics=_metrics(dict.fromkeys(task.charged, nothing), nothing),
-            info={"placement_failed": (placement.failed | ~found).astype(jnp.float32)},
+            info={"placement_failed": placement.failed.astype(jnp.float32)},
         )
 
     @in_full_precision

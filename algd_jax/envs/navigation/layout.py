@@ -50,6 +50,7 @@ class Placement(NamedTuple):
       layout: see `Layout`.
       movables: [K, 2] positions [m].
       yaws: [K] of the movable things [rad].
+      goal: [1, 2] position [m] at which one was placed, clear of everything; [0, 2] if none was.
       failed: [] boolean; no place was found for everything, and things overlap.
     """
 
@@ -58,6 +59,7 @@ class Placement(NamedTuple):
     layout: Layout
     movables: jax.Array
     yaws: jax.Array
+    goal: jax.Array
     failed: jax.Array
 
 
@@ -96,6 +98,7 @@ def constant_placement(task: NavigationTask) -> Placement:
         layout=Layout(*(of_kind(kind) for kind in ("hazards", "buttons", "pillars"))),
         movables=of_kind("movables"),
         yaws=jnp.asarray(yaws or (), jnp.float32),
+        goal=jnp.zeros((0, 2)),
         failed=jnp.asarray(False),
     )
 
@@ -116,6 +119,7 @@ def random_placement(task: NavigationTask, key: jax.Array) -> Placement:
         layout=Layout(*(of_kind(kind) for kind in ("hazards", "buttons", "pillars"))),
         movables=of_kind("movables"),
         yaws=_yaws(task, yaw_key),
+        goal=of_kind("goal"),
         failed=failed,
     )
 
@@ -129,8 +133,8 @@ def draw_goal_position(
     """
     if task.goal is None:
         raise ConfigError(f"{task.name}: goal: this kind of task needs one")
-    items = [item for item in _items(task) if item.kind != "goal"]
-    keepouts = jnp.array([item.keepout for item in _by_kind(items)])
+    # In the order of the items.
+    keepouts = jnp.array([item.keepout for item in _items(task) if item.kind != "goal"])
     others = jnp.concatenate(
         [origin[None], layout.buttons, layout.hazards, layout.pillars, movables]
     )
@@ -176,12 +180,6 @@ def _items(task: NavigationTask) -> list[_Item]:
     if task.movables is not None:
         items += _group(task, "movables", task.movables.places, task.movables.keepout)
     return items
-
-
-def _by_kind(items: list[_Item]) -> list[_Item]:
-    """In the order in which `draw_goal_position` lists positions."""
-    kinds = ("robot", "buttons", "hazards", "pillars", "movables")
-    return [item for kind in kinds for item in items if item.kind == kind]
 
 
 def _group(task: NavigationTask, kind: str, places: Places, keepout: float) -> list[_Item]:

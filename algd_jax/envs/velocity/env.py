@@ -43,10 +43,11 @@ class VelocityEnv(SafetyEnv):
     def __init__(self, task: VelocityTask):
         self._task = task
         body = task.body
-        self._scene = build_scene(body.asset, body.contact_points, self._derive)
-        model = self._scene.model
+        # Its numbers are exact; those on the device are rounded to float32.
+        model = build_model(body.asset, body.contact_points)
+        self._scene = build_scene(model, self._derive)
         low, high = model.actuator_ctrlrange.T
-        forces = jax.eval_shape(self._derive, model, self._scene.template)[1]
+        forces = jax.eval_shape(self._derive, self._scene.model, self._scene.template)[1]
         self.spec = EnvSpec(
             name=task.name,
             observation_size=model.nq - body.axes + model.nv + forces.shape[0],

@@ -193,6 +193,7 @@ def build_model(asset: str, contact_points: int = -1) -> mujoco.MjModel:
 
     Args:
       asset: name of the file, without its ending.
+      contact_points: the most that MJX looks at in a step, -1 for all.
     """
     root = ET.parse(_asset_folder() / f"{asset}.xml").getroot()
     compiler = root.find("compiler")
@@ -223,13 +224,8 @@ def _asset_folder() -> pathlib.Path:
     return pathlib.Path(spec.origin).parent / "envs" / "mujoco" / "assets"
 
 
-def build_scene(
-    asset: str,
-    contact_points: int,
-    derive: Callable[[mjx.Model, mjx.Data], Any],
-) -> Scene:
-    """Compiles a body and puts it on the device; arguments as in `suites.Body` and `Scene`."""
-    model = build_model(asset, contact_points)
+def build_scene(model: mujoco.MjModel, derive: Callable[[mjx.Model, mjx.Data], Any]) -> Scene:
+    """Puts a body on the device; `derive` as in `Scene`."""
     motors = np.zeros((model.nu, model.nv), np.float32)
     dofs = model.jnt_dofadr[model.actuator_trnid[:, 0]]
     motors[np.arange(model.nu), dofs] = model.actuator_gear[:, 0]
