@@ -245,7 +245,7 @@ def test_unknown_parts_are_one_clear_line(name, field):
         make(name, **{field: "none"})
 
 
-@pytest.mark.parametrize("name", ["algd", "sac"])
+@pytest.mark.parametrize("name", ["algd", pytest.param("sac", marks=pytest.mark.slow)])
 def test_bfloat16_computes_roughly_the_same_and_keeps_float32_state(name):
     batch, hyper = draw_batch(jax.random.key(1), Probe(slope=1.0, cost=0.5)), HYPER.as_arrays()
     outcomes = {}

@@ -77,7 +77,14 @@ def test_every_benchmark_is_run_here():
     assert set(TINY) | IN_PROCESSES == set(benchmarks.NAMES)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Four programs, more than a minute of compiling.
+        pytest.param(name, marks=pytest.mark.slow if name == "population" else ())
+        for name in TINY
+    ],
+)
 def test_rows_are_those_of_the_readme_and_their_numbers_positive(name):
     check_rows(name, run(name))
 

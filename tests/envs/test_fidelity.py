@@ -16,8 +16,13 @@ PUSHING_REWARD = {"PointPush1": 2.5e-2, "SafetyPointPush1-v0": 7e-3}
 """99th percentile of the reward's error [m] where the box is pushed, and hops in the original."""
 
 
-SAME_CODE = ("SafetyPointButton1-v0", "SafetyPointPush1-v0", "SafetyCarButton1-v0")
-"""Other layouts of what the rest replays; a minute of compiling."""
+SAME_CODE = (
+    "SafetyPointButton1-v0",
+    "SafetyPointPush1-v0",
+    "SafetyCarButton1-v0",
+    "SafetyCarGoal1-v0",
+)
+"""Other layouts, or another robot, of what the rest replays; a minute of compiling each."""
 
 
 @pytest.fixture(
