@@ -7,6 +7,7 @@ nothing else and changes nothing on disk.
 # ruff: noqa: E501  The tables have one case on a line, as do the messages on a terminal.
 
 import json
+import math
 import os
 import re
 import shlex
@@ -504,6 +505,7 @@ def run(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     memory = types.SimpleNamespace(available=2**33)  # The same on every machine.
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("algd_jax.runs.memory.memory_left", lambda: math.inf)
     return Path("run")
 
 

@@ -80,9 +80,9 @@ def make(name: str, **options: Any) -> SafetyEnv:
                 raise unknown_name(f"option of {name}", option, signature.parameters)
     try:
         signature.bind(**options)
+        env = factory(**options)
     except TypeError as error:
         raise ConfigError(f"env: cannot build {name!r}: {error}") from error
-    env = factory(**options)
     if not isinstance(env, SafetyEnv):
         raise ConfigError(f"env: {name!r} built a {type(env).__name__}, expected a SafetyEnv")
     return env

@@ -39,7 +39,7 @@ def build(config: Config) -> Trainer:
     validate(config)
     env = _make_env(config)
     _check_constraints(config, env.spec)
-    _check_discount(config, env.spec)
+    check_discount(config, env.spec)
     algorithm = make_algorithm(
         config.algorithm,
         env.spec.observation_size,
@@ -58,8 +58,11 @@ def _check_constraints(config: Config, spec: EnvSpec) -> None:
             raise unknown_name("constraints", name, spec.limitable_costs)
 
 
-def _check_discount(config: Config, spec: EnvSpec) -> None:
-    """A limit on a discounted sum is the critics' budget as it stands: both discount alike."""
+def check_discount(config: Config, spec: EnvSpec) -> None:
+    """Raise :class:`ConfigError` unless critics discount costs as a discounted limit does.
+
+    Such a limit is their budget as it stands.
+    """
     got, allowed = config.hyper.cost_discount, spec.cost_discount
     if allowed != 1 and got != allowed:
         raise ConfigError(

@@ -118,6 +118,8 @@ def test_names_that_cannot_be_registered(name: Any) -> None:
 def test_a_factory_of_any_options_takes_them_all() -> None:
     envs.register("Parts", PartsProbe)
     assert envs.make("Parts", episode_length=3).spec.episode_length == 3
+    with pytest.raises(ConfigError, match=r"^env: cannot build 'Parts': .*'size'"):
+        envs.make("Parts", size=3)
 
 
 @pytest.mark.usefixtures("table")

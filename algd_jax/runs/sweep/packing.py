@@ -139,10 +139,12 @@ def _split(
         programs = [tuple(itertools.chain(*units[a:b])) for a, b in itertools.pairwise(bounds)]
         if all(len(program) <= most and fits(len(program)) for program in programs):
             return programs
-    raise ConfigError(
-        f"--search: {largest} seeds of a configuration stay in one program, allowed are at most "
-        f"{most} (--members, or what fits in memory)"
-    )
+    if largest > most:
+        allowed = f"allowed are at most {most} (--members, or what fits in memory)"
+    else:  # As of 11 members, which eight devices cannot share.
+        allowed = "which does not fit on these devices; allowed is another number of --seeds"
+    what = f"{largest} seeds of a configuration stay in one program"
+    raise ConfigError(f"--search: {what}, {allowed}")
 
 
 def _seeds(trials: Sequence[Trial], group: Sequence[int]) -> list[tuple[int, ...]]:

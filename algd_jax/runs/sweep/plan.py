@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algd_jax.config import STOP, Config, Hyper, validate
+from algd_jax.envs import make
 from algd_jax.errors import ConfigError
+from algd_jax.runs.build import check_discount
 from algd_jax.runs.sweep.grid import MOST_POINTS, Point
 from algd_jax.runs.sweep.halving import Halving, Rung, rungs
 
@@ -95,6 +97,10 @@ def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) 
                 name = _name(len(trials), len(str(count - 1)), one, point)
                 trials.append(Trial(name, one, tuple(point)))
                 validate(one)
+        if any("cost_discount" in point for point in points):  # The rest is of all trials alike.
+            spec = make(config.env).spec
+            for trial in trials[-len(points) * seeds :]:
+                check_discount(trial.config, spec)
     return trials
 
 

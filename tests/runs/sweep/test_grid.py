@@ -1,6 +1,7 @@
 """From flags to trials: what a sweep varies, and how it answers what it cannot vary."""
 # ruff: noqa: E501  The table has one case on a line, as do the messages on a terminal.
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from algd_jax.commands.sweep import read_arguments
 from algd_jax.config import Hyper
+from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
 from algd_jax.runs.sweep.grid import points
 from algd_jax.runs.sweep.plan import groups, make_trials
+from tests.probes import DiscountedProbe
 from tests.runs.support import TINY_FLAGS, tiny_config
 
 TINY = ["--env=ActionProbe", "--run-dir=unused", *TINY_FLAGS]
@@ -25,6 +28,15 @@ def test_a_grid_is_every_combination_in_order(rho, kappa):
     texts = [f"rho={','.join(map(str, rho))}", f"kappa={','.join(map(str, kappa))}"]
     expected = [{"rho": r, "kappa": k} for r, k in itertools.product(rho, kappa)]
     assert points(texts) == expected
+
+
+def test_the_discount_of_a_discounted_limit_is_not_swept(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, "DiscountedProbe", DiscountedProbe)
+    config = tiny_config("DiscountedProbe")
+    config = dataclasses.replace(config, hyper=config.hyper.replace(cost_discount=0.5))
+    assert len(make_trials([config], points(["cost_discount=0.5"]), seeds=2)) == 2
+    with pytest.raises(ConfigError, match=r"^cost_discount: got 0\.9, allowed is 0\.5, by which"):
+        make_trials([config], points(["cost_discount=0.5,0.9"]), seeds=2)
 
 
 def test_no_grid_is_one_point():
