@@ -196,10 +196,10 @@ class _ProgramRun:
         if done >= self.config.epochs:
             self._end(carry)
 
-    def take_notes(self) -> list[str]:
+    def take_notes(self) -> Iterator[str]:
         """What was worth telling since the last time."""
-        notes, self.notes = self.notes, []
-        return notes
+        while self.notes:  # As a generator, because Ray sends values to what it iterates over.
+            yield self.notes.pop(0)
 
     def _begin(self) -> _Carry:
         """The state after warm-up, from nothing."""
