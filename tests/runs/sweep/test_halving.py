@@ -338,7 +338,7 @@ def test_a_dry_run_shows_the_rungs(tmp_path):
 def test_time_left_counts_what_will_be_pruned():
     """8 runs made an epoch in 16 s: 4 more in the next take 8 s, then 2 runs 4 s, twice."""
     plan, lines = packing.pack(TRIALS, search=SEARCH), []
-    report = Report(0, 1, EPOCHS, WARMUP + EPOCH, 8, 0, 1, 1.5, 16.0, ())
+    report = Report(0, 1, EPOCHS, WARMUP + EPOCH, 8, 0, 1, 1.5, 16.0)
     _Progress(plan, (0,), lines.append).show(report)
     assert lines[0].endswith("feasible 1 of 8  0:00:16 left")
 
