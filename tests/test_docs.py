@@ -126,7 +126,7 @@ def test_tutorial(
     listed = re.findall(
         r"^\| `([\w.]+)/?` \|", (ROOT / "docs/tutorial.md").read_text(), re.MULTILINE
     )
-    assert len(listed) == 5
+    assert len(listed) == 6
     assert all((tmp_path / "runs/first" / name).exists() for name in [*listed, "report.html"])
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.delitem(sys.modules, "runner", raising=False)
