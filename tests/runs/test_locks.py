@@ -48,12 +48,15 @@ def test_a_lock_is_waited_for_as_long_as_patience_lasts(tmp_path):
 
 
 def test_where_there_are_no_locks_everybody_is_let_in(tmp_path, monkeypatch):
+    asked = []
+
     def refuse(file, operation):
+        asked.append(file.name)
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(tmp_path / "lock", patience=0.0):
-        pass
+    with locked(tmp_path / "lock", patience=0.0), locked(tmp_path / "lock", patience=0.0):
+        assert asked == 2 * [str(tmp_path / "lock")]
 
 
 def test_tasks_that_begin_together_are_all_noted(tmp_path):

@@ -36,7 +36,7 @@ class Link:
             self.identity, self.step, self.project = _read(path)
 
     def save(self, identity: str, step: int) -> None:
-        """Remember both."""
+        """Remember both, and the project."""
         self.identity, self.step = identity, step
         self._path.parent.mkdir(exist_ok=True)
         record = {"run": identity, "step": step, "project": self.project}
