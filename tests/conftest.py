@@ -1,5 +1,6 @@
-"""Shared set-up: one compilation cache for the suite, kept between runs."""
+"""Shared set-up: how the suite compiles, and what it keeps of it."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -11,6 +12,15 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# A third of the compile time, for tiny programs that are run a few times each. XLA_FLAGS= (empty)
+# compiles as users do.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+)
+
+# Linux lets a process have 65,530 mappings (vm.max_map_count). A program takes ten to hundreds,
+# and XLA crashes when there are no more.
+MANY_MAPPINGS = 20_000
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,8 +28,26 @@ def programs():
     """Runs of one shape share their compiled programs."""
     from tests.runs.compiling import shared_programs
 
-    with shared_programs():
-        yield
+    with shared_programs() as compiled:
+        yield compiled
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs(programs):
+    """After a file that leaves many programs, all are let go."""
+    yield
+    if count_mappings() > MANY_MAPPINGS:
+        import jax
+
+        programs.clear()
+        jax.clear_caches()
+        gc.collect()
+
+
+def count_mappings() -> int:
+    """Memory mappings of this process; 0 where the system does not tell."""
+    mappings = pathlib.Path("/proc/self/maps")
+    return len(mappings.read_bytes().splitlines()) if mappings.exists() else 0
 
 
 @pytest.fixture

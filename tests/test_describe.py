@@ -10,11 +10,11 @@ from tests.test_paper import ARGUMENTS, paper, tiny  # noqa: F401
 def test_sweeps_are_kept_and_compared_under_their_title(tiny, tmp_path):  # noqa: F811
     paper.main([*ARGUMENTS, *tiny])
     task, out = tmp_path / "runs" / "PointButton1", tmp_path / "described"
-    sweeps = [f"Probe/{name}={task / name}" for name in ("algd", "cal")]
+    sweeps = [f"Probe/{name}={task / name}" for name in ("sac_lagrangian", "cal")]
     describe.main([str(out), "--title", "By hand", "--sweeps", *sweeps])
     table = (out / "table.md").read_text()
     assert table.startswith("# By hand: 100% of the budget of preset paper\n")
-    assert "| algd |" in table
+    assert "| sac_lagrangian |" in table
     assert "| cal |" in table
     assert "`Probe/cal`: `python experiments/paper.py" in table
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -30,8 +30,12 @@ _HOST_SIDE = {
 
 
 @contextlib.contextmanager
-def shared_programs() -> Iterator[None]:
-    """Context in which a run compiles a program only if no run of its shape has compiled it."""
+def shared_programs() -> Iterator[dict[Any, Future]]:
+    """Context in which a run compiles a program only if no run of its shape has compiled it.
+
+    Yields:
+      The programs so far; they may be cleared between runs.
+    """
     compiled: dict[Any, Future] = {}
 
     def compile_once(self: Programs, name: str, function: Any, *arguments: Any) -> None:
@@ -46,7 +50,7 @@ def shared_programs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Programs, "_compile", compile_once)
-        yield
+        yield compiled
 
 
 def _key(name: str, function: Any, arguments: Any) -> Any:
