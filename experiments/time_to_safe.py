@@ -5,9 +5,10 @@
 
 Trains until the deterministic policy, over 100 evaluation episodes, costs no more than the limit
 and returns at least the task's threshold, and reads the clock: everything counts, from building
-and compiling to the evaluations. A run that has not got there after --hours is stopped and listed
-as such. Thresholds were chosen before the first measurement: PointButton1's is the one promised of
-preset ``quick``, the others are round numbers well above what an untrained policy returns.
+and compiling to the evaluations. A run that has not got there after --hours, or when a signal such
+as Ctrl-C arrives, is stopped after its epoch and listed as such. Thresholds were chosen before the
+first measurement: PointButton1's is the one promised of preset ``quick``, the others are round
+numbers well above what an untrained policy returns.
 
 Presets run one after the other on the same machine; other work beside them would count. Each run's
 log and result stay in OUT/TASK/PRESET/seedS, from which ``table.md`` is made.
@@ -17,11 +18,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from algd_jax.config import Config
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import PlainDisplay, Progress
+from algd_jax.runs.interrupt import StopSignals
 from algd_jax.runs.logs import is_feasible
 from algd_jax.runs.provenance import processor, provenance
 from algd_jax.runs.run import train
@@ -80,13 +83,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only-draw", action="store_true", help="from the results in OUT")
     arguments = parser.parse_args(argv)
     if not arguments.only_draw:
-        for task in arguments.tasks:
-            for name in arguments.presets:
-                for seed in arguments.seeds:
-                    target = arguments.out / task / name / f"seed{seed}"
-                    if not target.exists():
-                        measure(configure(task, name, seed), arguments.hours, target)
+        measure_missing(arguments)
     (arguments.out / "table.md").write_text(write_table(arguments.out))
+
+
+def measure_missing(arguments: argparse.Namespace) -> None:
+    """One run after the other, until a signal says to stop."""
+    wanted = itertools.product(arguments.tasks, arguments.presets, arguments.seeds)
+    with StopSignals(say_stopping, on_second=lambda: None) as stop:
+        for task, name, seed in wanted:
+            target = arguments.out / task / name / f"seed{seed}"
+            if not target.exists() and not stop.requested():
+                config = configure(task, name, seed)
+                measure(config, arguments.hours, target, stop_requested=stop.requested)
+
+
+def say_stopping() -> None:
+    """Answer the first signal."""
+    print("stopping after this epoch", flush=True)
 
 
 def configure(task: str, name: str, seed: int) -> Config:
@@ -96,7 +110,9 @@ def configure(task: str, name: str, seed: int) -> Config:
     return dataclasses.replace(config, loop=loop, seed=seed)
 
 
-def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
+def measure(
+    config: Config, hours: float, target: Path, *, stop_requested: Callable[[], bool]
+) -> None:
     """Train until the goal is reached; keep configuration, log and result in ``target``."""
     goal = Goal(THRESHOLDS[config.env], 3600 * hours)
     command = ["python", "experiments/time_to_safe.py", "--tasks", config.env]
@@ -104,7 +120,13 @@ def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
     origin = provenance(command)
     with tempfile.TemporaryDirectory() as scratch:
         run = RunDirectory(Path(scratch) / "run")
-        train(config, run.path, display=goal, stop_requested=goal.over, command=command)
+        train(
+            config,
+            run.path,
+            display=goal,
+            stop_requested=lambda: goal.over() or stop_requested(),
+            command=command,
+        )
         target.mkdir(parents=True)
         shutil.copy(run.config_file, target)
         shutil.copy(run.metrics_file, target)
@@ -121,7 +143,6 @@ def measure(config: Config, hours: float, target: Path) -> dict[str, Any]:
         **origin,
     }
     write_json(target / "result.json", result)
-    return result
 
 
 def write_table(out: Path) -> str:

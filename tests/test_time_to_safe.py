@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import signal
+import threading
 
 import pytest
 
@@ -46,12 +48,36 @@ def test_presets_are_measured_as_they_are():
     assert config.loop.env_steps == 200_000
 
 
-def test_runs_are_measured_once_and_tabulated(monkeypatch, tmp_path):
+@pytest.fixture
+def tiny(monkeypatch):
+    """Every preset is that of the tiny runs."""
+
     def preset(name, env):
         return dataclasses.replace(tiny_config(cost_limit=1e9), preset=name)
 
     monkeypatch.setattr(time_to_safe, "preset", preset)
     monkeypatch.setattr(time_to_safe, "EPISODES", 2)
+
+
+def test_a_signal_ends_the_run_under_way_and_starts_no_other(tiny, monkeypatch, tmp_path):
+    heard = threading.Event()
+
+    def epoch(self, progress):
+        if not heard.is_set():  # The epoch under way at the signal is shown too.
+            signal.raise_signal(signal.SIGTERM)
+            assert heard.wait(10)
+
+    monkeypatch.setattr(time_to_safe, "say_stopping", heard.set)
+    monkeypatch.setattr(time_to_safe.Goal, "epoch", epoch)
+    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": 1e9})
+    arguments = ["--tasks", "ActionProbe", "--presets", "quick", "--seeds", "0", "1"]
+    time_to_safe.main([*arguments, "--out", str(tmp_path)])
+    (result,) = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
+    assert (result["seed"], result["reached"]) == (0, False)
+    assert "0 of 1" in (tmp_path / "table.md").read_text()
+
+
+def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path):
     for threshold, got_there in ((-1e9, True), (1e9, False)):
         monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": threshold})
         out = tmp_path / str(threshold)
