@@ -319,8 +319,8 @@ def test_a_complete_search_is_left_alone_and_another_refused(searched):
 def test_what_goes_bad_ranks_last(tmp_path):
     folder = tmp_path / "sweep"
     points = [{"critic_lr": 1e30}, {"critic_lr": 1e-3}, {"critic_lr": 1e-4}]
-    trials = make_trials([CONFIG], points, seeds=1)
-    outcome = sweep(trials, folder, search=Halving(3))
+    config = dataclasses.replace(CONFIG, algorithm="sac_lagrangian")  # Compiles faster than algd.
+    outcome = sweep(make_trials([config], points, seeds=1), folder, search=Halving(3))
     assert (outcome.done, outcome.failed, outcome.pruned) == (1, 1, 1)
     assert pd.read_csv(folder / "trials.csv").status[0] == "failed"
 
