@@ -41,7 +41,7 @@ def make(env, **loop):
     config = dataclasses.replace(TINY, loop=dataclasses.replace(TINY.loop, **loop))
     spec = env.spec
     algorithm = make_algorithm(
-        "sac_lagrangian",  # The loop is the same for all; this one compiles in a third of the time.
+        "sac_lagrangian",  # The loop is the same for all; this one compiles sooner than algd.
         spec.observation_size,
         spec.action_low,
         spec.action_high,
