@@ -51,7 +51,7 @@ def run(name, **changed):
     return module.run(module.Sizes(**{**TINY[name], "repeats": 2, **changed}))
 
 
-def small(**sizes):
+def lean(**sizes):
     """The agent that compiles fastest, for what a benchmark does with any."""
     return subject(PROBE, "tiny", "sac", **sizes)
 
@@ -134,7 +134,7 @@ def test_matrix_products_are_made():
 
 
 def test_updates_are_those_of_the_algorithm_one_by_one():
-    of, key = small(), jax.random.key(0)
+    of, key = lean(), jax.random.key(0)
     (agent, key, total), batches = update.start(of, 3, key)
     call = update.updates(of, 3)
     for _ in range(2):
@@ -152,21 +152,19 @@ def test_updates_are_those_of_the_algorithm_one_by_one():
 
 
 def test_counted_operations_grow_with_the_batch():
-    small, large = (
-        update.cost_of_update(subject(PROBE, "tiny", "sac", batch_size=n)) for n in (32, 128)
-    )
+    small, large = (update.cost_of_update(lean(batch_size=n)) for n in (32, 128))
     assert 3 < large.operations / small.operations < 4.5
 
 
 def test_members_of_a_population_make_all_their_updates_on_batches_of_their_own():
-    call = population.updates(small(), members=3, count=2)
+    call = population.updates(lean(), members=3, count=2)
     state = call()
     np.testing.assert_array_equal(state.agent.updates, [2, 2, 2])
     assert len(set(np.asarray(state.total).tolist())) == 3
 
 
 def test_epochs_of_a_population_make_their_steps():
-    call = population.epochs(small(), members=2, count=3, capacity=64)
+    call = population.epochs(lean(), members=2, count=3, capacity=64)
     call()
     np.testing.assert_array_equal(call().env_steps, [2 * 3 * 4] * 2)
 
@@ -186,7 +184,7 @@ def test_the_bend_is_where_doubling_gains_little(gains, at):
 
 
 def test_an_epoch_begins_with_a_full_replay_and_makes_its_steps():
-    of = epoch.shortened(small(), 3, 64)
+    of = epoch.shortened(lean(), 3, 64)
     call = epoch.epochs(of)
     assert call.state[0].replay.filled == 64 / 4
     state, metrics = call()
