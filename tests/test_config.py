@@ -229,9 +229,9 @@ def test_numbers_found_for_an_environment_are_in_all_presets_but_the_papers():
     plain = Hyper()
     for name in PRESETS:
         found = preset(name, "SafetyPointGoal1-v0").hyper
-        numbers = (found.rho, found.score_weight, found.temperature)
-        papers = (plain.rho, plain.score_weight, plain.temperature)
-        assert numbers == (papers if name == "paper" else (0.1, 0.01, 0.1))
+        numbers = (found.rho, found.score_weight, found.temperature, found.kappa)
+        papers = (plain.rho, plain.score_weight, plain.temperature, plain.kappa)
+        assert numbers == (papers if name == "paper" else (0.1, 0.01, 0.1, 3.0))
         assert preset(name, "SafetyPointGoal2-v0").hyper.rho == plain.rho
 
 
