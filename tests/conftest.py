@@ -12,10 +12,10 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-# Half the compile time, for tiny programs that are run a few times each. XLA_FLAGS= (empty)
-# compiles as users do.
+# A fifth of the compile time, for tiny programs that are run a few times each; those that run long
+# ask for tests.compiling.OPTIMISED. XLA_FLAGS= (empty) compiles as users do.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
 
 # Linux lets a process have 65,530 mappings (vm.max_map_count). A program takes ten to hundreds,

@@ -23,7 +23,16 @@ def test_the_presets_own_value_is_trained_once_and_nothing_else_changes(field):
         assert flat(config).items() - flat(base).items() == {(field, flat(config)[field])}
 
 
-@pytest.mark.parametrize("field", ["rho", "chain_steps", "diffusion", "goal_terminates"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "rho",
+        "diffusion",
+        # Programs of their own, as those of diffusion are.
+        pytest.param("chain_steps", marks=pytest.mark.slow),
+        pytest.param("goal_terminates", marks=pytest.mark.slow),
+    ],
+)
 def test_trained_and_drawn_from_logs(field, monkeypatch, tmp_path):
     base = dataclasses.replace(tiny_config(), preset="quick")
     other = next(v for v in ablations.FIELDS[field] if v != flat(base)[field])

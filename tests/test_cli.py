@@ -199,8 +199,8 @@ RULES = {
 @pytest.mark.parametrize(
     "algorithm",
     [
-        # Half a minute of compiling, and a part of what the others are made of.
-        pytest.param(name, marks=pytest.mark.slow if name == "sac_lagrangian" else ())
+        # A third of a minute of compiling, and parts of what the others are made of.
+        pytest.param(name, marks=[pytest.mark.slow] * name.endswith("_lagrangian"))
         for name in ALGORITHMS
         if name != "algd"
     ],

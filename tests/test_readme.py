@@ -11,15 +11,11 @@ import algd_jax
 from algd_jax.cli import main
 from algd_jax.envs import registry
 from tests.runs.render.scene import SceneProbe
+from tests.runs.support import EPOCH, LAST_STEP, TINY_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 LIBRARY = (ROOT / "docs" / "library.md").read_text()
-TINY = shlex.split(
-    "--env-steps 96 --num-envs 4 --warmup-steps 32 --updates-per-step 1 --batch-size 8 "
-    "--replay-capacity 96 --epoch-steps 32 --eval-episodes 2 --final-eval-episodes 2 "
-    "--critic-width 8 --actor-width 8"
-)
 
 
 def blocks(language, page=README):
@@ -38,8 +34,9 @@ def shortened(command):
     if arguments[0] not in ("train", "sweep"):
         return arguments
     if "--resume" in arguments:
-        return [re.sub(r"^\d{4,}$", "128", argument) for argument in arguments]
-    return arguments + TINY
+        longer = str(LAST_STEP + EPOCH)
+        return [re.sub(r"^\d{4,}$", longer, argument) for argument in arguments]
+    return arguments + TINY_FLAGS
 
 
 def test_algd_commands(tmp_path, monkeypatch, capsys):

@@ -1,7 +1,7 @@
 """The algorithm record on probe problems with known reward values and known cost values."""
 
 import dataclasses
-import functools
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from algd_jax.config import AgentConfig, Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.multiplier import multiplier_loss
 from algd_jax.types import Transition
+from tests.compiling import OPTIMISED
 
 OBS_SIZE, ACTION_SIZE, HORIZON = 3, 2, 50
 LOW, HIGH = (-1.0, -0.5), (1.0, 1.5)
@@ -47,7 +48,7 @@ class Probe(NamedTuple):
     cost_terminated: float = 0.0
 
 
-@functools.cache
+@cache
 def make(name="algd", **sizes):
     """The same functions each time, so that what they compile to is shared too."""
     agent = configured(Config(agent=SIZES), name).agent if name in ALGORITHMS else SIZES
@@ -71,7 +72,7 @@ def draw_batch(key, probe, size=64):
     )
 
 
-@functools.cache
+@cache
 def compiled_training(name):
     """(key, probe, hyper) -> (state, metrics of all updates)."""
     algorithm = make(name)
@@ -86,7 +87,7 @@ def compiled_training(name):
         state = algorithm.init(init_key, hyper)
         return jax.lax.scan(update, state, jax.random.split(loop_key, UPDATES))
 
-    return jax.jit(train)
+    return jax.jit(train, compiler_options=OPTIMISED)
 
 
 def train(name, probe, hyper=HYPER):
@@ -323,7 +324,7 @@ def test_several_constraints_are_learnt_and_priced_apart():
         batch = batch.replace(cost=jnp.broadcast_to(jnp.array([0.5, 1.0]), (64, 2)))
         return algorithm.update(state, batch, key, hyper)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=OPTIMISED)
     def train():
         keys = jax.random.split(jax.random.key(1), UPDATES)
         return jax.lax.scan(update, algorithm.init(jax.random.key(0), hyper), keys)

@@ -14,6 +14,7 @@ from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.agents.update import Pressure, action_energy
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.score_target import score_target
+from tests.compiling import OPTIMISED
 
 SIZES = AgentConfig(score_samples=64, critic_width=16, actor_width=32, actor_layers=2)
 HYPER = Hyper(temperature=0.2, actor_lr=3e-3, initial_alpha=1e-3, score_weight=1.0)
@@ -85,7 +86,8 @@ def trained_actions(name, loss, sizes=SIZES, seeds=SEEDS):
         updates, moments = adam.update(jax.grad(mean_loss)(params, key), moments)
         return (optax.apply_updates(params, updates), moments), None
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=OPTIMISED)
+    @jax.vmap
     def run(key):
         init_key, train_key, act_key = jax.random.split(key, 3)
         params = actor.init(init_key, HYPER)
@@ -94,7 +96,7 @@ def trained_actions(name, loss, sizes=SIZES, seeds=SEEDS):
         draw = jax.vmap(lambda k: actor.draw(params, OBS, k, HYPER).action[0])
         return draw(jax.random.split(act_key, 512))
 
-    return np.asarray(jax.vmap(run)(jax.random.split(jax.random.key(0), seeds)))
+    return np.asarray(run(jax.random.split(jax.random.key(0), seeds)))
 
 
 def shares(actions):
@@ -107,6 +109,7 @@ def test_a_chain_trained_on_the_score_keeps_both_modes():
     assert shares(trained_actions("algd", score_loss)).min() > 0.05
 
 
+@pytest.mark.slow
 def test_the_score_error_loses_modes_through_the_chain_only():
     """With the energy term: where no gradient reaches a_k, every seed keeps both modes.
 

@@ -85,8 +85,8 @@ def test_every_benchmark_is_run_here():
 @pytest.mark.parametrize(
     "name",
     [
-        # Four programs, more than a minute of compiling.
-        pytest.param(name, marks=pytest.mark.slow if name == "population" else ())
+        # Several programs each: half a minute of compiling and more.
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("epoch", "population", "update")))
         for name in TINY
     ],
 )

@@ -95,6 +95,7 @@ def one_byte_changed(content: bytes) -> bytes:
 DAMAGE = {"jit_init": cut_short, "jit_train_epoch": one_byte_changed}
 
 
+@pytest.mark.slow
 def test_training_survives_a_damaged_cache_and_mends_it(tmp_path):
     cache = tmp_path / "cache"
     command = "import sys; from algd_jax.cli import main; sys.exit(main())"

@@ -108,6 +108,7 @@ def test_episodes_sum_the_total_and_each_part(trained):
     np.testing.assert_allclose(metrics.episode_parts["cost_high"], 8.0, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_all_of_the_cost_trains_like_the_total():
     results = []
     for constraints in (("cost",), ("cost_all",)):

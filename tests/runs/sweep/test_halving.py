@@ -316,6 +316,7 @@ def test_a_complete_search_is_left_alone_and_another_refused(searched):
     assert files(searched) == before
 
 
+@pytest.mark.slow
 def test_what_goes_bad_ranks_last(tmp_path):
     folder = tmp_path / "sweep"
     points = [{"critic_lr": 1e30}, {"critic_lr": 1e-3}, {"critic_lr": 1e-4}]

@@ -42,6 +42,7 @@ def cluster(monkeypatch):
         cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_costs_no_trial_and_counts_none_twice(cluster, tmp_path):
     cluster, second = cluster
     calm, rough = tmp_path / "calm", tmp_path / "rough"

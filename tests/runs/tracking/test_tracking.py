@@ -194,6 +194,7 @@ def test_members_of_a_sweep_are_logged_each_as_a_run_of_one_group(fakes, tmp_pat
     assert {run.data.tags["sweep"] for run in fakes["mlflow"].runs.values()} == {"both"}
 
 
+@pytest.mark.slow
 def test_members_tell_alike_what_befalls_all_of_them_once(fakes, tmp_path):
     fakes["wandb"].broken = ConnectionError("no route")
     trials = make_trials([tiny_config()], points(["rho=1,2,3"]), 1)
