@@ -11,7 +11,7 @@ first measurement: PointButton1's is the one promised of preset ``quick``, the o
 numbers well above what an untrained policy returns.
 
 Presets run one after the other on the same machine; other work beside them would count. Each run's
-log and result stay in OUT/TASK/PRESET/seedS, from which ``table.md`` is made.
+log and result stay in OUT/TASK/PRESET/seedS, from which ``table.md`` and ``curves.png`` are made.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from algd_jax.config import Config
 from algd_jax.presets import PRESETS, preset
@@ -73,7 +77,7 @@ class Goal(PlainDisplay):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure what is missing and write the table."""
+    """Measure what is missing, write the table and draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=THRESHOLDS, default=list(THRESHOLDS))
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=["throughput", "paper"])
@@ -85,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.only_draw:
         measure_missing(arguments)
     (arguments.out / "table.md").write_text(write_table(arguments.out))
+    plot(arguments.out).savefig(arguments.out / "curves.png", dpi=100)
 
 
 def measure_missing(arguments: argparse.Namespace) -> None:
@@ -145,10 +150,15 @@ def measure(
     write_json(target / "result.json", result)
 
 
+def result_files(out: Path) -> list[Path]:
+    """Of every run, by task, preset and seed."""
+    return sorted(out.glob("*/*/seed*/result.json"))
+
+
 def write_table(out: Path) -> str:
     """Every task and preset in Markdown, with each seed's time, in the order of the seeds."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for path in sorted(out.glob("*/*/seed*/result.json")):
+    for path in result_files(out):
         result = json.loads(path.read_text())
         found.setdefault((result["env"], result["preset"]), []).append(result)
     lines = [
@@ -178,6 +188,43 @@ def write_table(out: Path) -> str:
 
 def _time(result: dict[str, Any]) -> str:
     return f"{'' if result['reached'] else 'not within '}{result['seconds']:,.0f}"
+
+
+def plot(out: Path) -> Figure:
+    """Return and cost of every run against its clock, a row for each task, a line for each run.
+
+    A star is the evaluation at which the clock stopped; the grey lines are what has to be met.
+    """
+    rows = {task: list(runs) for task, runs in itertools.groupby(result_files(out), _task)}
+    figure = Figure(figsize=(10, 3 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2, squeeze=False)
+    for panels, (task, runs) in zip(grid, rows.items(), strict=True):
+        for axes, quantity in zip(panels, ("return", "cost"), strict=True):
+            for run in runs:
+                _draw_run(axes, run, quantity)
+            axes.set(xlabel="minutes", ylabel=f"{quantity} per episode", title=task)
+            axes.set_xlim(left=0)
+            axes.grid(alpha=0.3)
+        lines = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
+        panels[0].legend(lines.values(), lines.keys())
+    return figure
+
+
+def _task(result_file: Path) -> str:
+    return result_file.parents[2].name
+
+
+def _draw_run(axes: Axes, result_file: Path, quantity: str) -> None:
+    result = json.loads(result_file.read_text())
+    log = pd.read_json(result_file.with_name("metrics.jsonl"), lines=True)
+    hyper = json.loads(result_file.with_name("config.json").read_text())["config"]["hyper"]
+    minutes, values, name = log.wall_time / 60, log[f"eval_{quantity}"], result["preset"]
+    color = f"C{list(PRESETS).index(name)}"
+    axes.axhline(result["threshold"] if quantity == "return" else hyper["cost_limit"], color="0.6")
+    axes.plot(minutes, values, color=color, marker=".", label=name)
+    if result["reached"]:
+        there = log.step == result["step"]
+        axes.plot(minutes[there], values[there], color=color, marker="*", markersize=13)
 
 
 if __name__ == "__main__":

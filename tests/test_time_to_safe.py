@@ -90,5 +90,31 @@ def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path):
         assert f"{2 * got_there} of 2" in table
         assert ("not within" in table) != got_there
         before = {path: path.read_bytes() for path in out.rglob("*.*")}
+        assert out / "curves.png" in before
         time_to_safe.main([*arguments, "--out", str(out)])
         assert before == {path: path.read_bytes() for path in out.rglob("*.*")}
+
+
+def test_curves_have_the_colour_of_their_preset_and_a_star_where_the_clock_stopped(tmp_path):
+    for name, reached in (("quick", True), ("paper", False)):
+        folder = tmp_path / "Task" / name / "seed0"
+        folder.mkdir(parents=True)
+        result = {"preset": name, "threshold": 3.0, "reached": reached, "step": 20}
+        (folder / "result.json").write_text(json.dumps(result))
+        (folder / "config.json").write_text('{"config": {"hyper": {"cost_limit": 7.0}}}')
+        rows = [
+            {"step": 10 * i, "wall_time": 60 * i, "eval_return": i, "eval_cost": -i} for i in (1, 2)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    returns, costs = time_to_safe.plot(tmp_path).axes
+    colors = {line.get_label(): line.get_color() for line in returns.get_lines()}
+    assert colors["quick"] != colors["paper"]
+    legend = returns.get_legend()
+    for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True):
+        assert line.get_color() == colors[text.get_text()]
+    (star,) = [line for line in costs.get_lines() if line.get_marker() == "*"]
+    assert (*star.get_xdata(), *star.get_ydata(), star.get_color()) == (2.0, -2, colors["quick"])
+    for axes, bound in ((returns, 3.0), (costs, 7.0)):
+        assert {line.get_ydata()[0] for line in axes.get_lines() if line.get_color() == "0.6"} == {
+            bound
+        }
