@@ -12,8 +12,8 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".jax_cache")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-# A fifth of the compile time, for tiny programs that are run a few times each; those that run long
-# ask for tests.compiling.OPTIMISED. XLA_FLAGS= (empty) compiles as users do.
+# A sixth to a third of the compile time, for tiny programs that are run a few times each; those
+# that run long ask for tests.compiling.OPTIMISED. XLA_FLAGS= (empty) compiles as users do.
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )

@@ -44,7 +44,7 @@ def draw_maps(
         axes.set_title(heading(episode, limit), fontsize=9.5, color=color)
     for axes in panels[len(episodes) :]:
         axes.axis("off")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, wrap=True)
     _add_legend(figure, plans)
     return _png(figure)
 
@@ -143,7 +143,7 @@ def draw_series(
     for axes in (above, below):
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8.5, loc="best")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, wrap=True)
     return _png(figure)
 
 
