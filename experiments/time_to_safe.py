@@ -88,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if not arguments.only_draw:
         measure_missing(arguments)
+    if not result_files(arguments.out):
+        message = f"--out: got {arguments.out}, allowed is a folder with results of runs"
+        raise SystemExit(f"time_to_safe.py: {message}")
     (arguments.out / "table.md").write_text(write_table(arguments.out))
     plot(arguments.out).savefig(arguments.out / "curves.png", dpi=100)
 

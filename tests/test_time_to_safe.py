@@ -95,6 +95,13 @@ def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path):
         assert before == {path: path.read_bytes() for path in out.rglob("*.*")}
 
 
+def test_drawing_nothing_is_one_clear_line(tmp_path):
+    for out in (tmp_path, tmp_path / "none"):
+        with pytest.raises(SystemExit, match=r"^time_to_safe\.py: --out: got .*, allowed is"):
+            time_to_safe.main(["--only-draw", "--out", str(out)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_curves_have_the_colour_of_their_preset_and_a_star_where_the_clock_stopped(tmp_path):
     for name, reached in (("quick", True), ("paper", False)):
         folder = tmp_path / "Task" / name / "seed0"
