@@ -6,12 +6,14 @@
 Trains until the deterministic policy, over 100 evaluation episodes, costs no more than the limit
 and returns at least the task's threshold, and reads the clock: everything counts, from building
 and compiling to the evaluations. A run that has not got there after --hours, or when a signal such
-as Ctrl-C arrives, is stopped after its epoch and listed as such. Thresholds were chosen before the
-first measurement: PointButton1's is the one promised of preset ``quick``, the others are round
+as Ctrl-C arrives, is stopped after its epoch and listed as such. The same command, or one with more
+hours, goes on with it where it stopped; its clock stands in between. Thresholds were chosen before
+the first measurement: PointButton1's is the one promised of preset ``quick``, the others are round
 numbers well above what an untrained policy returns.
 
-Presets run one after the other on the same machine; other work beside them would count. Each run's
-log and result stay in OUT/TASK/PRESET/seedS, from which ``table.md`` and ``curves.png`` are made.
+Presets run one after the other on the same machine; other work beside them would count. A run is
+in RUNS/TASK/PRESET/seedS; its log and result are copied to OUT/TASK/PRESET/seedS, from which
+``table.md`` and ``curves.png`` are made.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ import dataclasses
 import itertools
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,13 +33,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from algd_jax.config import Config
+from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.directory import RunDirectory, write_json
-from algd_jax.runs.display import PlainDisplay, Progress
+from algd_jax.runs.display import PlainDisplay
 from algd_jax.runs.interrupt import StopSignals
-from algd_jax.runs.logs import is_feasible
+from algd_jax.runs.logs import Record, is_feasible, read_records
 from algd_jax.runs.provenance import processor, provenance
-from algd_jax.runs.run import train
+from algd_jax.runs.run import RunError, train
 
 THRESHOLDS = {"PointButton1": 25.0, "SafetyPointGoal1-v0": 10.0, "Hopper": 1000.0, "Ant": 1000.0}
 """Return per episode that counts as good."""
@@ -47,8 +49,8 @@ EPISODES = 100
 """Of each evaluation."""
 
 
-class Goal(PlainDisplay):
-    """Watches for the first safe and good policy, and says when to stop.
+class Clock:
+    """Watches a run's log for the first safe and good policy, and says when to stop.
 
     Attributes:
       reached: whether there is one.
@@ -56,24 +58,25 @@ class Goal(PlainDisplay):
       step: environment steps made by then.
     """
 
-    def __init__(self, threshold: float, most_seconds: float):
-        super().__init__()
-        self.reached, self.seconds, self.step = False, 0.0, 0
-        self._threshold, self._most_seconds = threshold, most_seconds
-        self._start = time.perf_counter()
-
-    def epoch(self, progress: Progress) -> None:
-        super().epoch(progress)
-        if self.reached:  # The loop asks whether it is over before it shows an epoch.
-            return
-        record = progress.record
-        self.seconds, self.step = time.perf_counter() - self._start, record["step"]
-        is_good = record["eval_return"] >= self._threshold
-        self.reached = is_good and is_feasible(record, progress.limits)
+    def __init__(self, config: Config, run: RunDirectory, most_seconds: float):
+        self._config, self._run, self._most_seconds = config, run, most_seconds
+        newest = self._newest_record()
+        # The log's clock starts after building, which the process that goes on does again.
+        self.reached, self.seconds, self.step = False, newest["wall_time"], newest["step"]
+        self._start = time.perf_counter() - self.seconds
 
     def over(self) -> bool:
-        """Whether there is nothing more to wait for."""
-        return self.reached or time.perf_counter() - self._start > self._most_seconds
+        """Whether there is nothing more to wait for; the loop asks after each evaluation."""
+        now, record = time.perf_counter() - self._start, self._newest_record()
+        if record["step"] > self.step:
+            self.seconds, self.step = now, record["step"]
+            is_good = record["eval_return"] >= THRESHOLDS[self._config.env]
+            self.reached = is_good and is_feasible(record, self._config.limits)
+        return self.reached or now > self._most_seconds
+
+    def _newest_record(self) -> Record:
+        """The zeroth if no epoch is complete."""
+        return [{"wall_time": 0.0, "step": 0}, *read_records(self._run.metrics_file)][-1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -84,15 +87,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--hours", type=float, default=2.0, help="the most for one run")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/time_to_safe"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/time_to_safe"))
     parser.add_argument("--only-draw", action="store_true", help="from the results in OUT")
     arguments = parser.parse_args(argv)
-    if not arguments.only_draw:
-        measure_missing(arguments)
-    if not result_files(arguments.out):
-        message = f"--out: got {arguments.out}, allowed is a folder with results of runs"
-        raise SystemExit(f"time_to_safe.py: {message}")
-    (arguments.out / "table.md").write_text(write_table(arguments.out))
-    plot(arguments.out).savefig(arguments.out / "curves.png", dpi=100)
+    try:
+        if not arguments.only_draw:
+            measure_missing(arguments)
+        draw(arguments.out)
+    except (ConfigError, RunError) as error:
+        raise SystemExit(f"time_to_safe.py: {error}") from error
+
+
+def draw(out: Path) -> None:
+    """The table and the curves of all results.
+
+    Raises:
+      ConfigError: if there is none.
+    """
+    if not result_files(out):
+        raise ConfigError(f"--out: got {out}, allowed is a folder with results of runs")
+    (out / "table.md").write_text(write_table(out))
+    plot(out).savefig(out / "curves.png", dpi=100)
 
 
 def measure_missing(arguments: argparse.Namespace) -> None:
@@ -100,10 +115,20 @@ def measure_missing(arguments: argparse.Namespace) -> None:
     wanted = itertools.product(arguments.tasks, arguments.presets, arguments.seeds)
     with StopSignals(say_stopping, on_second=lambda: None) as stop:
         for task, name, seed in wanted:
-            target = arguments.out / task / name / f"seed{seed}"
-            if not target.exists() and not stop.requested():
+            place = Path(task, name, f"seed{seed}")
+            target, run = arguments.out / place, RunDirectory(arguments.runs / place)
+            if is_missing(target, run, arguments.hours) and not stop.requested():
                 config = configure(task, name, seed)
-                measure(config, arguments.hours, target, stop_requested=stop.requested)
+                measure(config, arguments.hours, target, run, stop_requested=stop.requested)
+
+
+def is_missing(target: Path, run: RunDirectory, hours: float) -> bool:
+    """Whether there is no result, or one that could be another after so many hours."""
+    if not (target / "result.json").exists():
+        return True
+    result = json.loads((target / "result.json").read_text())
+    can_go_on = run.config_file.exists() and not run.evaluation_file.exists()
+    return can_go_on and not result["reached"] and result["seconds"] < 3600 * hours
 
 
 def say_stopping() -> None:
@@ -119,33 +144,39 @@ def configure(task: str, name: str, seed: int) -> Config:
 
 
 def measure(
-    config: Config, hours: float, target: Path, *, stop_requested: Callable[[], bool]
+    config: Config,
+    hours: float,
+    target: Path,
+    run: RunDirectory,
+    *,
+    stop_requested: Callable[[], bool],
 ) -> None:
     """Train until the goal is reached; keep configuration, log and result in ``target``."""
-    goal = Goal(THRESHOLDS[config.env], 3600 * hours)
+    clock = Clock(config, run, 3600 * hours)
     command = ["python", "experiments/time_to_safe.py", "--tasks", config.env]
     command += ["--presets", config.preset, "--seeds", str(config.seed), "--hours", f"{hours:g}"]
     origin = provenance(command)
-    with tempfile.TemporaryDirectory() as scratch:
-        run = RunDirectory(Path(scratch) / "run")
-        train(
-            config,
-            run.path,
-            display=goal,
-            stop_requested=lambda: goal.over() or stop_requested(),
-            command=command,
-        )
-        target.mkdir(parents=True)
-        shutil.copy(run.config_file, target)
-        shutil.copy(run.metrics_file, target)
+    train(
+        config,
+        run.path,
+        display=PlainDisplay(),
+        stop_requested=lambda: clock.over() or stop_requested(),
+        resume=run.config_file.exists(),
+        command=command,
+    )
+    if not clock.step:  # Stopped before there was anything to tell.
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(run.config_file, target)
+    shutil.copy(run.metrics_file, target)
     result = {
         "env": config.env,
         "preset": config.preset,
         "seed": config.seed,
         "threshold": THRESHOLDS[config.env],
-        "reached": goal.reached,
-        "seconds": round(goal.seconds, 1),
-        "step": goal.step,
+        "reached": clock.reached,
+        "seconds": round(clock.seconds, 1),
+        "step": clock.step,
         "hours": hours,
         "processor": processor(),
         **origin,

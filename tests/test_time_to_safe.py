@@ -4,42 +4,56 @@ import dataclasses
 import json
 import signal
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from algd_jax.runs.display import Progress
+from algd_jax.runs.directory import RunDirectory
+from algd_jax.runs.logs import read_records
 from experiments import time_to_safe
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
 
-def progress(eval_return: float, eval_cost: float) -> Progress:
-    record = {"step": 7, "eval_return": eval_return, "eval_cost": eval_cost}
-    figures = {"lam": 0.1, "steps_per_second": 1.0}
-    return Progress(record | figures, 100, {"cost": 10.0}, 1.0, "-")
+@pytest.fixture
+def log(monkeypatch, tmp_path):
+    """Logs an evaluation of a run whose limit is 10, and whose policy is good from 25 on."""
+    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": 25.0})
+    run = RunDirectory(tmp_path)
+
+    def add(step: int, eval_return: float, eval_cost: float) -> None:
+        record = {"step": step, "wall_time": 60.0, "eval_return": eval_return}
+        with run.metrics_file.open("a") as file:
+            file.write(json.dumps(record | {"eval_cost": eval_cost}) + "\n")
+
+    add.clock = lambda seconds: time_to_safe.Clock(tiny_config(cost_limit=10.0), run, seconds)
+    return add
 
 
 @pytest.mark.parametrize(
     ("eval_return", "eval_cost", "reached"),
     [(25.0, 10.0, True), (24.9, 1.0, False), (30.0, 10.1, False)],
 )
-def test_a_policy_has_to_be_safe_and_good(eval_return, eval_cost, reached):
-    goal = time_to_safe.Goal(25.0, 1e9)
-    goal.epoch(progress(eval_return, eval_cost))
-    assert (goal.reached, goal.over(), goal.step) == (reached, reached, 7)
+def test_a_policy_has_to_be_safe_and_good(log, eval_return, eval_cost, reached):
+    clock = log.clock(1e9)
+    assert not clock.over()
+    log(7, eval_return, eval_cost)
+    assert (clock.over(), clock.reached, clock.step) == (reached, reached, 7)
 
 
-def test_the_clock_stands_from_the_first_such_policy_on():
-    goal = time_to_safe.Goal(25.0, 1e9)
-    goal.epoch(progress(30.0, 5.0))
-    seconds = goal.seconds
-    goal.epoch(progress(30.0, 50.0))
-    assert (goal.reached, goal.seconds) == (True, seconds)
+def test_the_clock_goes_on_where_the_log_ends(log):
+    log(7, 30.0, 5.0)
+    clock = log.clock(1e9)
+    assert (clock.over(), clock.seconds, clock.step) == (False, 60.0, 7)
+    log(8, 30.0, 5.0)
+    assert clock.over()
+    assert (clock.step, clock.seconds > 60.0) == (8, True)
 
 
-def test_a_run_ends_when_its_time_is_up():
-    goal = time_to_safe.Goal(25.0, 0.0)
-    assert goal.over()
-    assert not goal.reached
+def test_a_run_ends_when_its_time_is_up(log):
+    log(7, 0.0, 0.0)
+    assert log.clock(59.0).over()
+    assert not log.clock(99.0).over()
 
 
 def test_presets_are_measured_as_they_are():
@@ -57,42 +71,73 @@ def tiny(monkeypatch):
 
     monkeypatch.setattr(time_to_safe, "preset", preset)
     monkeypatch.setattr(time_to_safe, "EPISODES", 2)
+    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": 1e9})
+
+
+def measured(folder: Path, *options: str) -> dict[str, Any]:
+    """What the command makes of one task and preset: each result by its seed."""
+    arguments = ["--tasks", "ActionProbe", "--presets", "quick", *options]
+    time_to_safe.main([*arguments, "--out", str(folder / "out"), "--runs", str(folder / "runs")])
+    results = [json.loads(path.read_text()) for path in folder.rglob("result.json")]
+    return {result["seed"]: result for result in results}
 
 
 def test_a_signal_ends_the_run_under_way_and_starts_no_other(tiny, monkeypatch, tmp_path):
-    heard = threading.Event()
+    heard, over = threading.Event(), time_to_safe.Clock.over
 
-    def epoch(self, progress):
-        if not heard.is_set():  # The epoch under way at the signal is shown too.
+    def over_or_signal(self):
+        ends = over(self)
+        if self.step:
             signal.raise_signal(signal.SIGTERM)
             assert heard.wait(10)
+        return ends
 
     monkeypatch.setattr(time_to_safe, "say_stopping", heard.set)
-    monkeypatch.setattr(time_to_safe.Goal, "epoch", epoch)
-    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": 1e9})
-    arguments = ["--tasks", "ActionProbe", "--presets", "quick", "--seeds", "0", "1"]
-    time_to_safe.main([*arguments, "--out", str(tmp_path)])
-    (result,) = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
-    assert (result["seed"], result["reached"]) == (0, False)
-    assert "0 of 1" in (tmp_path / "table.md").read_text()
+    monkeypatch.setattr(time_to_safe.Clock, "over", over_or_signal)
+    results = measured(tmp_path, "--seeds", "0", "1")
+    assert {seed: result["reached"] for seed, result in results.items()} == {0: False}
+    assert "0 of 1" in (tmp_path / "out/table.md").read_text()
 
 
-def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path):
-    for threshold, got_there in ((-1e9, True), (1e9, False)):
-        monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": threshold})
-        out = tmp_path / str(threshold)
-        arguments = ["--tasks", "ActionProbe", "--presets", "quick", "--seeds", "0", "1"]
-        time_to_safe.main([*arguments, "--out", str(out)])
-        results = [json.loads(path.read_text()) for path in sorted(out.rglob("result.json"))]
-        assert [result["reached"] for result in results] == [got_there] * 2
-        assert [result["seed"] for result in results] == [0, 1]
-        table = (out / "table.md").read_text()
-        assert f"{2 * got_there} of 2" in table
-        assert ("not within" in table) != got_there
-        before = {path: path.read_bytes() for path in out.rglob("*.*")}
-        assert out / "curves.png" in before
-        time_to_safe.main([*arguments, "--out", str(out)])
-        assert before == {path: path.read_bytes() for path in out.rglob("*.*")}
+@pytest.mark.parametrize(("threshold", "got_there"), [(-1e9, True), (1e9, False)])
+def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path, threshold, got_there):
+    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": threshold})
+    results = measured(tmp_path, "--seeds", "0", "1")
+    assert {seed: result["reached"] for seed, result in results.items()} == dict.fromkeys(
+        (0, 1), got_there
+    )
+    table = (tmp_path / "out/table.md").read_text()
+    assert f"{2 * got_there} of 2" in table
+    assert ("not within" in table) != got_there
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert tmp_path / "out/curves.png" in before
+    measured(tmp_path, "--seeds", "0", "1", "--hours", "3")
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_run_that_was_stopped_goes_on_and_its_clock_too(tiny, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="allowed is a folder with results"):  # No epoch was made.
+        measured(tmp_path, "--seeds", "0", "--hours", "1e-9")
+    over = time_to_safe.Clock.over
+    with monkeypatch.context() as after_an_epoch:
+        after_an_epoch.setattr(time_to_safe.Clock, "over", lambda self: over(self) or self.step > 0)
+        stopped = measured(tmp_path, "--seeds", "0", "--hours", "1")[0]
+    first_epoch = stopped["step"]
+    assert measured(tmp_path, "--seeds", "0", "--hours", "1e-9")[0] == stopped
+    monkeypatch.setattr(time_to_safe, "THRESHOLDS", {"ActionProbe": -1e9})
+    result = measured(tmp_path, "--seeds", "0")[0]
+    assert (stopped["reached"], result["reached"]) == (False, True)
+    first, second = read_records(tmp_path / "out/ActionProbe/quick/seed0/metrics.jsonl")
+    assert (first["step"], second["step"]) == (first_epoch, result["step"])
+    assert first["wall_time"] < second["wall_time"] < result["seconds"] + 1
+
+
+def test_a_run_of_another_configuration_is_one_clear_line(tiny, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="results of runs"):  # Stopped before the first.
+        measured(tmp_path, "--seeds", "0", "--hours", "1e-9")
+    monkeypatch.setattr(time_to_safe, "EPISODES", 3)
+    with pytest.raises(SystemExit, match=r"^time_to_safe\.py: resume: only env_steps may differ"):
+        measured(tmp_path, "--seeds", "0")
 
 
 def test_drawing_nothing_is_one_clear_line(tmp_path):
