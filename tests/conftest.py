@@ -26,7 +26,7 @@ MANY_MAPPINGS = 20_000
 @pytest.fixture(scope="session", autouse=True)
 def programs():
     """Runs of one shape share their compiled programs."""
-    from tests.runs.compiling import shared_programs
+    from tests.runs.shared_programs import shared_programs
 
     with shared_programs() as compiled:
         yield compiled
@@ -53,9 +53,9 @@ def count_mappings() -> int:
 @pytest.fixture
 def own_programs(monkeypatch):
     """Runs of this test trace and compile everything themselves."""
-    from tests.runs import compiling
+    from tests.runs import shared_programs
 
-    monkeypatch.setattr(compiling.Programs, "_compile", compiling.COMPILE_ANEW)
+    monkeypatch.setattr(shared_programs.Programs, "_compile", shared_programs.COMPILE_ANEW)
 
 
 @pytest.fixture
