@@ -12,7 +12,7 @@ import pytest
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.logs import read_records
 from experiments import time_to_safe
-from tests.runs.support import probes, tiny_config  # noqa: F401
+from tests.runs.support import files, probes, tiny_config  # noqa: F401
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def test_runs_are_measured_once_and_tabulated(tiny, monkeypatch, tmp_path, thres
     table = (tmp_path / "out/table.md").read_text()
     assert f"{2 * got_there} of 2" in table
     assert ("not within" in table) != got_there
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert tmp_path / "out/curves.png" in before
+    assert (tmp_path / "out/curves.png").exists()
+    before = files(tmp_path)
     measured(tmp_path, "--seeds", "0", "1", "--hours", "3")
-    assert before == {path: path.read_bytes() for path in before}
+    assert files(tmp_path) == before
 
 
 def test_a_run_that_was_stopped_goes_on_and_its_clock_too(tiny, monkeypatch, tmp_path):
