@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,42 @@ from flax import struct
 
 from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.types import TOTAL_COST
+
+_COUNTER_LIMIT = 2**31 - 1
+
+
+class _Numbers(NamedTuple):
+    """A range of real numbers: as messages describe it, and as a test of numbers or arrays."""
+
+    words: str
+    contain: Callable[[Any], Any]
+
+
+class _Integers(NamedTuple):
+    """A range of integers, both ends included."""
+
+    least: int
+    most: int = _COUNTER_LIMIT
+
+
+_POSITIVE = _Numbers("a finite number > 0", lambda x: x > 0)
+_NOT_NEGATIVE = _Numbers("a finite number >= 0", lambda x: x >= 0)
+_AT_LEAST_ONE = _Numbers("a finite number >= 1", lambda x: x >= 1)
+_BELOW_ONE = _Numbers("a number in [0, 1)", lambda x: (x >= 0) & (x < 1))
+_INSIDE_ONE = _Numbers("a number in (0, 1)", lambda x: (x > 0) & (x < 1))
+_UP_TO_ONE = _Numbers("a number in (0, 1]", lambda x: (x > 0) & (x <= 1))
+_SHARE = _Numbers("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+
+_COUNT = _Integers(1)
+_COUNT_OR_ZERO = _Integers(0)
+# More would be traced for hours, long before memory could run out.
+_CHAIN = _Integers(1, 10_000)
+_LAYERS = _Integers(1, 100)
+
+
+def _number(default: Any, allowed: _Numbers | _Integers) -> Any:
+    """A field for a number in that range."""
+    return dataclasses.field(default=default, metadata={"allowed": allowed})
 
 
 class Hyper(struct.PyTreeNode):
@@ -54,32 +91,32 @@ class Hyper(struct.PyTreeNode):
       penalty_period: updates between two of its decisions.
     """
 
-    cost_limit: float | tuple[float, ...] = 10.0
-    discount: float = 0.99
-    cost_discount: float = 0.99
-    actor_lr: float = 3e-4
-    critic_lr: float = 3e-4
-    multiplier_lr: float = 3e-4
-    polyak: float = 0.005
-    rho: float = 1.0
-    temperature: float = 1.0
-    kappa: float = 1.0
-    initial_lam: float = 0.6931
-    score_weight: float = 0.1
-    sigma_min: float = 0.01
-    sigma_max: float = 1.0
-    ddpm_beta_min: float = 1e-4
-    ddpm_beta_max: float = 0.02
-    guidance: float = 0.05
-    initial_alpha: float = 0.2
-    rectifier: float = 10.0
-    pid_proportional: float = 0.1
-    pid_integral: float = 1e-4
-    pid_derivative: float = 0.01
-    penalty_growth: float = 2.0
-    penalty_shrink: float = 0.5
-    penalty_largest: float = 100.0
-    penalty_period: float = 10_000.0
+    cost_limit: float | tuple[float, ...] = _number(10.0, _NOT_NEGATIVE)
+    discount: float = _number(0.99, _BELOW_ONE)
+    cost_discount: float = _number(0.99, _BELOW_ONE)
+    actor_lr: float = _number(3e-4, _POSITIVE)
+    critic_lr: float = _number(3e-4, _POSITIVE)
+    multiplier_lr: float = _number(3e-4, _NOT_NEGATIVE)
+    polyak: float = _number(0.005, _UP_TO_ONE)
+    rho: float = _number(1.0, _POSITIVE)
+    temperature: float = _number(1.0, _POSITIVE)
+    kappa: float = _number(1.0, _NOT_NEGATIVE)
+    initial_lam: float = _number(0.6931, _POSITIVE)
+    score_weight: float = _number(0.1, _NOT_NEGATIVE)
+    sigma_min: float = _number(0.01, _POSITIVE)
+    sigma_max: float = _number(1.0, _POSITIVE)
+    ddpm_beta_min: float = _number(1e-4, _INSIDE_ONE)
+    ddpm_beta_max: float = _number(0.02, _INSIDE_ONE)
+    guidance: float = _number(0.05, _NOT_NEGATIVE)
+    initial_alpha: float = _number(0.2, _POSITIVE)
+    rectifier: float = _number(10.0, _NOT_NEGATIVE)
+    pid_proportional: float = _number(0.1, _NOT_NEGATIVE)
+    pid_integral: float = _number(1e-4, _NOT_NEGATIVE)
+    pid_derivative: float = _number(0.01, _NOT_NEGATIVE)
+    penalty_growth: float = _number(2.0, _AT_LEAST_ONE)
+    penalty_shrink: float = _number(0.5, _SHARE)
+    penalty_largest: float = _number(100.0, _POSITIVE)
+    penalty_period: float = _number(10_000.0, _AT_LEAST_ONE)
 
     def as_arrays(self) -> Hyper:
         """The same numbers as float32 arrays, so that a changed value never compiles anew.
@@ -117,15 +154,15 @@ class AgentConfig:
     diffusion: str = "ve"
     multiplier: str = "log_adam"
     penalty: str = "fixed"
-    chain_steps: int = 5
-    score_samples: int = 4
-    cost_critics: int = 4
-    critic_width: int = 256
-    critic_layers: int = 2
-    actor_width: int = 128
-    actor_layers: int = 3
-    time_features: int = 16
-    target_period: int = 2
+    chain_steps: int = _number(5, _CHAIN)
+    score_samples: int = _number(4, _COUNT)
+    cost_critics: int = _number(4, _COUNT)
+    critic_width: int = _number(256, _COUNT)
+    critic_layers: int = _number(2, _LAYERS)
+    actor_width: int = _number(128, _COUNT)
+    actor_layers: int = _number(3, _LAYERS)
+    time_features: int = _number(16, _COUNT)
+    target_period: int = _number(2, _COUNT)
     compute: str = "float32"
     chain_gradient: bool = True
 
@@ -153,18 +190,18 @@ class LoopConfig:
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
     """
 
-    env_steps: int = 100_000
-    num_envs: int = 1
-    warmup_steps: int = 5_000
-    updates_per_step: int = 10
-    batch_size: int = 256
-    replay_capacity: int = 1_000_000
-    epoch_steps: int = 400
-    eval_episodes: int = 1
-    final_eval_episodes: int = 20
-    checkpoint_epochs: int = 0
-    keep_last: int = 2
-    keep_every: int = 0
+    env_steps: int = _number(100_000, _COUNT)
+    num_envs: int = _number(1, _COUNT)
+    warmup_steps: int = _number(5_000, _COUNT_OR_ZERO)
+    updates_per_step: int = _number(10, _COUNT)
+    batch_size: int = _number(256, _COUNT)
+    replay_capacity: int = _number(1_000_000, _COUNT)
+    epoch_steps: int = _number(400, _COUNT)
+    eval_episodes: int = _number(1, _COUNT)
+    final_eval_episodes: int = _number(20, _COUNT)
+    checkpoint_epochs: int = _number(0, _COUNT_OR_ZERO)
+    keep_last: int = _number(2, _COUNT)
+    keep_every: int = _number(0, _COUNT_OR_ZERO)
     keep_best: bool = False
     goal_terminates: bool = True
     timeout_terminates: bool = False
@@ -187,8 +224,8 @@ class HealthConfig:
     """
 
     on_bad_number: str = STOP
-    lam_bound: float = 1e3
-    value_bound: float = 1e4
+    lam_bound: float = _number(1e3, _POSITIVE)
+    value_bound: float = _number(1e4, _POSITIVE)
 
     @property
     def skips_updates(self) -> bool:
@@ -275,17 +312,24 @@ def flat_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def validate_sizes(sizes: AgentConfig | LoopConfig) -> None:
     """Raise :class:`ConfigError` for the first size that is none."""
-    kinds = {field.name: field.type for field in dataclasses.fields(sizes)}
+    kinds, ranges = typing.get_type_hints(type(sizes)), _ranges(sizes)
     for name, value in vars(sizes).items():
-        if kinds[name] == "bool" and not isinstance(value, bool):
+        if kinds[name] is bool and not isinstance(value, bool):
             raise _out_of_range(name, value, "True or False")
-        if kinds[name] != "int":  # Names are checked where their tables are.
-            continue
-        least, most = 0 if name in _MAY_BE_ZERO else 1, _LARGEST.get(name, _COUNTER_LIMIT)
-        if type(value) is not int or value < least:
-            raise _out_of_range(name, value, f"an integer >= {least}")
-        if value > most:
-            raise _out_of_range(name, value, f"at most {most}")
+        if kinds[name] is int:  # Names are checked where their tables are.
+            _check_integer(name, value, ranges[name])
+
+
+def _ranges(group: AgentConfig | LoopConfig | HealthConfig | Hyper) -> dict[str, Any]:
+    fields = dataclasses.fields(group)
+    return {each.name: each.metadata["allowed"] for each in fields if "allowed" in each.metadata}
+
+
+def _check_integer(name: str, value: object, allowed: _Integers) -> None:
+    if type(value) is not int or value < allowed.least:
+        raise _out_of_range(name, value, f"an integer >= {allowed.least}")
+    if value > allowed.most:
+        raise _out_of_range(name, value, f"at most {allowed.most}")
 
 
 def validate_hyper(hyper: Hyper) -> None:
@@ -294,17 +338,27 @@ def validate_hyper(hyper: Hyper) -> None:
     Arrays are checked element by element; what is traced has no value yet and passes.
     """
     known = {name: value for name, value in vars(hyper).items() if not _is_traced(value)}
+    ranges = _ranges(hyper)
     for name, value in known.items():
-        allowed, accepts = _HYPER_RANGES[name]
-        rounded = _to_float32(value)
-        fine = np.isfinite(rounded) & accepts(rounded)
-        if not fine.all():
-            raise _out_of_range(name, np.broadcast_to(value, fine.shape)[~fine][0], allowed)
+        _check_number(name, value, ranges[name])
     for lower, upper, words, in_order in _ORDERED:
         if {lower, upper} <= known.keys():
             ends = (known[lower], known[upper])
             if not np.all(in_order(*map(_to_float32, ends))):
                 raise _out_of_range(lower, ends[0], f"a number {words} {upper} = {ends[1]}")
+
+
+_ORDERED = (
+    ("sigma_min", "sigma_max", "below", np.less),
+    ("ddpm_beta_min", "ddpm_beta_max", "up to", np.less_equal),
+)
+
+
+def _check_number(name: str, value: Any, allowed: _Numbers) -> None:
+    rounded = _to_float32(value)
+    fine = np.isfinite(rounded) & allowed.contain(rounded)
+    if not fine.all():
+        raise _out_of_range(name, np.broadcast_to(value, fine.shape)[~fine][0], allowed.words)
 
 
 def _is_traced(value: object) -> bool:
@@ -317,64 +371,17 @@ def _to_float32(value: object) -> np.ndarray:
         return np.asarray(value, np.float64).astype(np.float32)
 
 
-_COUNTER_LIMIT = 2**31 - 1
-_MAY_BE_ZERO = {"warmup_steps", "checkpoint_epochs", "keep_every"}
-# What would be traced for hours, long before memory could be asked for.
-_LARGEST = {"chain_steps": 10_000, "critic_layers": 100, "actor_layers": 100}
-
-_POSITIVE = ("a finite number > 0", lambda x: x > 0)
-_NOT_NEGATIVE = ("a finite number >= 0", lambda x: x >= 0)
-_BELOW_ONE = ("a number in [0, 1)", lambda x: (x >= 0) & (x < 1))
-_INSIDE_ONE = ("a number in (0, 1)", lambda x: (x > 0) & (x < 1))
-_AT_LEAST_ONE = ("a finite number >= 1", lambda x: x >= 1)
-
-_HYPER_RANGES = {
-    "cost_limit": _NOT_NEGATIVE,
-    "discount": _BELOW_ONE,
-    "cost_discount": _BELOW_ONE,
-    "actor_lr": _POSITIVE,
-    "critic_lr": _POSITIVE,
-    "multiplier_lr": _NOT_NEGATIVE,
-    "polyak": ("a number in (0, 1]", lambda x: (x > 0) & (x <= 1)),
-    "rho": _POSITIVE,
-    "temperature": _POSITIVE,
-    "kappa": _NOT_NEGATIVE,
-    "initial_lam": _POSITIVE,
-    "score_weight": _NOT_NEGATIVE,
-    "sigma_min": _POSITIVE,
-    "sigma_max": _POSITIVE,
-    "ddpm_beta_min": _INSIDE_ONE,
-    "ddpm_beta_max": _INSIDE_ONE,
-    "guidance": _NOT_NEGATIVE,
-    "initial_alpha": _POSITIVE,
-    "rectifier": _NOT_NEGATIVE,
-    "pid_proportional": _NOT_NEGATIVE,
-    "pid_integral": _NOT_NEGATIVE,
-    "pid_derivative": _NOT_NEGATIVE,
-    "penalty_growth": _AT_LEAST_ONE,
-    "penalty_shrink": ("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
-    "penalty_largest": _POSITIVE,
-    "penalty_period": _AT_LEAST_ONE,
-}
-
-_ORDERED = (
-    ("sigma_min", "sigma_max", "below", np.less),
-    ("ddpm_beta_min", "ddpm_beta_max", "up to", np.less_equal),
-)
-
-
 def _validate_health(config: Config) -> None:
     health = config.health
     if health.on_bad_number not in ON_BAD_NUMBER:
         raise unknown_name("on_bad_number", health.on_bad_number, ON_BAD_NUMBER)
-    for name in ("lam_bound", "value_bound"):
-        allowed, accepts = _POSITIVE
+    for name, allowed in _ranges(health).items():
         value = getattr(health, name)
-        if not (math.isfinite(value) and accepts(value)):
-            raise _out_of_range(name, value, allowed)
+        if not (math.isfinite(value) and allowed.contain(value)):
+            raise _out_of_range(name, value, allowed.words)
     if health.on_bad_number == RESTORE and not config.loop.checkpoint_epochs:
-        allowed = "restore only with checkpoint_epochs >= 1, so that there is what to restore"
-        raise _out_of_range("on_bad_number", RESTORE, allowed)
+        needed = "restore only with checkpoint_epochs >= 1, so that there is what to restore"
+        raise _out_of_range("on_bad_number", RESTORE, needed)
 
 
 def _validate_constraints(config: Config) -> None:

@@ -2,12 +2,23 @@
 
 import dataclasses
 import math
+import typing
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig, validate
+from algd_jax.config import (
+    _COUNT,
+    AgentConfig,
+    Config,
+    HealthConfig,
+    Hyper,
+    LoopConfig,
+    _number,
+    validate,
+    validate_sizes,
+)
 from algd_jax.envs import make, registry
 from algd_jax.errors import ConfigError
 from algd_jax.presets import PRESETS, preset
@@ -132,6 +143,33 @@ def test_one_line_names_field_value_and_what_is_allowed(group, fields, message):
     with pytest.raises(ConfigError) as raised:
         validate(changed(group, **fields))
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("group", [AgentConfig, LoopConfig, HealthConfig, Hyper])
+def test_every_number_carries_its_range(group):
+    kinds = typing.get_type_hints(group)
+    numbers = [name for name, kind in kinds.items() if kind not in (bool, str)]
+    assert numbers == [
+        each.name for each in dataclasses.fields(group) if "allowed" in each.metadata
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class MoreSizes(LoopConfig):
+    more: int = _number(1, _COUNT)
+    on: bool = True
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"more": 0}, "more: got 0, allowed is an integer >= 1"),
+        ({"on": 1}, "on: got 1, allowed is True or False"),
+    ],
+)
+def test_sizes_are_validated_however_their_annotations_are_written(fields, message):
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        validate_sizes(MoreSizes(**fields))
 
 
 def test_epochs_cover_the_steps_asked_for():

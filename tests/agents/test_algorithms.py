@@ -1,6 +1,7 @@
 """The algorithm record on probe problems with known reward values and known cost values."""
 
 import dataclasses
+import typing
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -276,7 +277,7 @@ def test_bfloat16_reaches_the_matrix_products():
 
 @pytest.mark.parametrize(
     "field",
-    [field.name for field in dataclasses.fields(AgentConfig) if field.type == "int"],
+    [name for name, kind in typing.get_type_hints(AgentConfig).items() if kind is int],
 )
 def test_a_size_that_is_none_is_refused(field):
     with pytest.raises(ConfigError, match=f"{field}: got 0, allowed is an integer >= 1"):
