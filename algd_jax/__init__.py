@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from algd_jax.agents.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from algd_jax.agents.critics import CriticValues, td_targets
-from algd_jax.agents.update import AgentState, UpdateMetrics
+from algd_jax.agents.state import AgentState, UpdateMetrics
 from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
 from algd_jax.diffusion.chain import (
     ChainNoise,

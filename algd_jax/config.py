@@ -117,6 +117,8 @@ class Hyper(struct.PyTreeNode):
     penalty_shrink: float = _number(0.5, _SHARE)
     penalty_largest: float = _number(100.0, _POSITIVE)
     penalty_period: float = _number(10_000.0, _AT_LEAST_ONE)
+    measuring_rate: float = _number(0.01, _UP_TO_ONE)
+    average_rate: float = _number(0.005, _UP_TO_ONE)
 
     def as_arrays(self) -> Hyper:
         """The same numbers as float32 arrays, so that a changed value never compiles anew.
@@ -165,6 +167,12 @@ class AgentConfig:
     target_period: int = _number(2, _COUNT)
     compute: str = "float32"
     chain_gradient: bool = True
+    critic_norm: bool = False
+    average_actor: bool = False
+    normalize_obs: bool = False
+    scale_energy: bool = False
+    measured_cost: bool = False
+    actor_period: int = _number(1, _COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +214,9 @@ class LoopConfig:
     goal_terminates: bool = True
     timeout_terminates: bool = False
     termination_frees_cost: bool = False
+    target_steps: int = _number(1, _COUNT)
+    spread_episodes: bool = False
+    eval_epochs: int = _number(1, _COUNT)
 
 
 STOP, SKIP_UPDATE, RESTORE = "stop", "skip-update", "restore"

@@ -34,6 +34,9 @@ class Transition(struct.PyTreeNode):
       next_obs: [O] observation after the step, before any reset.
       terminated: [] 1 where the reward critic must not bootstrap.
       cost_terminated: [] 1 where the cost critics must not bootstrap.
+      bootstrap: [] weight of the next value in the reward's target, if ``reward`` sums several
+        steps; None for one step, whose weight is γ (1 − terminated).
+      cost_bootstrap: [] likewise for the cost.
     """
 
     obs: jax.Array
@@ -43,3 +46,5 @@ class Transition(struct.PyTreeNode):
     next_obs: jax.Array
     terminated: jax.Array
     cost_terminated: jax.Array
+    bootstrap: jax.Array | None = None
+    cost_bootstrap: jax.Array | None = None

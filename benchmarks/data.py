@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from algd_jax.agents.algorithms import Algorithm
+from algd_jax.agents.algorithm import Algorithm
 from algd_jax.config import Config, Hyper, LoopConfig
 from algd_jax.envs import EnvSpec
 from algd_jax.presets import preset

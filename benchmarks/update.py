@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.types import Transition
 from benchmarks import Row

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory, write_json

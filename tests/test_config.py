@@ -278,7 +278,7 @@ def test_the_limit_of_a_discounted_sum_is_the_critics_budget(monkeypatch):
     for name in PRESETS:
         config = preset(name, "DiscountedProbe")
         assert config.hyper.cost_discount == 0.5
-        assert build(config).algorithm.parts.budget(config.hyper) == config.hyper.cost_limit == 3.0
+        assert build(config).algorithm.budget(config.hyper) == config.hyper.cost_limit == 3.0
         assert config.loop.timeout_terminates == (name == "paper")
         assert config.loop.termination_frees_cost
         wrong = dataclasses.replace(config, hyper=config.hyper.replace(cost_discount=0.9))

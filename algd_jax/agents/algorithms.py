@@ -5,24 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
-
-import jax
+from typing import Any, TypeVar
 
 from algd_jax.agents.actors import Actor
+from algd_jax.agents.algorithm import Algorithm, Lagrangian
 from algd_jax.agents.critics import make_critics
 from algd_jax.agents.diffusion_actor import FORMS, make_diffusion_actor
 from algd_jax.agents.gaussian_actor import make_gaussian_actor
 from algd_jax.agents.networks import COMPUTE_TYPES
-from algd_jax.agents.update import (
-    AgentState,
-    Lagrangian,
-    Parts,
-    UpdateMetrics,
-    init_agent,
-    update_agent,
-)
 from algd_jax.config import AgentConfig, Config, Hyper, validate_sizes
 from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
@@ -34,26 +24,6 @@ from algd_jax.lagrangian.multiplier import (
     projected_gradient,
 )
 from algd_jax.lagrangian.penalty import PenaltyRule, fixed_penalty, growing_penalty
-from algd_jax.types import Transition
-
-
-class Algorithm(NamedTuple):
-    """An algorithm as pure functions, in the way of an optax transformation.
-
-    Attributes:
-      init: (key, hyper) -> AgentState.
-      act: (state, obs [O], key, hyper) -> action [A], drawn from the policy.
-      act_deterministic: (state, obs [O], hyper) -> action [A].
-      update: (state, batch with leaves [B, …], key, hyper) -> (AgentState, UpdateMetrics).
-      parts: the parts they are assembled from.
-    """
-
-    init: Callable[[jax.Array, Hyper], AgentState]
-    act: Callable[[AgentState, jax.Array, jax.Array, Hyper], jax.Array]
-    act_deterministic: Callable[[AgentState, jax.Array, Hyper], jax.Array]
-    update: Callable[[AgentState, Transition, jax.Array, Hyper], tuple[AgentState, UpdateMetrics]]
-    parts: Parts
-
 
 ActorFactory = Callable[[int, tuple[float, ...], tuple[float, ...], AgentConfig], Actor]
 """(O, action_low, action_high, sizes) -> actor."""
@@ -125,6 +95,7 @@ def make_algorithm(
     horizon: int | None,
     sizes: AgentConfig = AgentConfig(),
     constraints: int = 1,
+    episode_length: int | None = None,
 ) -> Algorithm:
     """Assemble an algorithm for one kind of environment.
 
@@ -136,6 +107,7 @@ def make_algorithm(
         discounted sum and is the critics' budget as it stands.
       sizes: networks, chain length, ensemble size and rules.
       constraints: C; for C > 1 costs are [B, C] and limits [C].
+      episode_length: time limit of an episode [steps]; by default the horizon.
 
     Raises:
       ConfigError: for an unknown name, a size that is none, or an action box that is empty or
@@ -148,7 +120,7 @@ def make_algorithm(
     multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
     compute = _look_up("compute", sizes.compute, COMPUTE_TYPES)
     _check_box(action_low, action_high)
-    parts = Parts(
+    return Algorithm(
         actor=row.actor(obs_size, action_low, action_high, sizes),
         critics=make_critics(
             obs_size,
@@ -157,27 +129,20 @@ def make_algorithm(
             sizes.cost_critics,
             constraints,
             compute,
+            sizes.critic_norm,
         ),
         lagrangian=row.lagrangian,
         multiplier=multiplier if row.constrained else lambda hyper: no_multiplier(),
         penalty=_look_up("penalty", sizes.penalty, PENALTIES),
         rectified=row.rectified,
+        constraints=() if constraints == 1 else (constraints,),
         horizon=horizon,
+        episode_length=horizon if episode_length is None else episode_length,
         target_period=sizes.target_period,
-    )
-
-    def act(state: AgentState, obs: jax.Array, key: jax.Array, hyper: Hyper) -> jax.Array:
-        return parts.actor.draw(state.actor, obs, key, hyper).action
-
-    def act_deterministic(state: AgentState, obs: jax.Array, hyper: Hyper) -> jax.Array:
-        return parts.actor.act_deterministic(state.actor, obs, hyper)
-
-    return Algorithm(
-        init=partial(init_agent, parts),
-        act=act,
-        act_deterministic=act_deterministic,
-        update=partial(update_agent, parts),
-        parts=parts,
+        average_actor=sizes.average_actor,
+        normalize_obs=sizes.normalize_obs,
+        scale_energy=sizes.scale_energy,
+        measured=sizes.measured_cost and row.constrained,
     )
 
 

@@ -84,17 +84,19 @@ def make_critics(
     ensemble_size: int,
     constraints: int = 1,
     dtype: Any = None,
+    normalize: bool = False,
 ) -> Critics:
     """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost.
 
     Several constraints share an ensemble member's hidden layers and have an output each.
     """
+    norm = dict(dtype=dtype, normalize=normalize)
     relu = (nn.relu, nn.initializers.xavier_uniform())
     silu = (nn.silu, truncated_fan_in_normal())
     shape = () if constraints == 1 else (constraints,)
     return Critics(
-        reward=ValueNetwork(obs_size, action_size, widths, *relu, dtype=dtype),
-        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape, dtype),
+        reward=ValueNetwork(obs_size, action_size, widths, *relu, **norm),
+        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape, **norm),
         ensemble_size=ensemble_size,
     )
 
@@ -119,10 +121,12 @@ def td_targets(
     Returns:
       reward: [2], both entries equal; cost: as in ``next_values``.
     """
-    continues = 1.0 - transition.terminated
-    cost_continues = 1.0 - transition.cost_terminated
-    reward = transition.reward + discount * continues * jnp.min(next_values.reward)
-    cost = transition.cost + cost_discount * cost_continues * next_values.cost
+    weight, cost_weight = transition.bootstrap, transition.cost_bootstrap
+    if weight is None:
+        weight = discount * (1.0 - transition.terminated)
+        cost_weight = cost_discount * (1.0 - transition.cost_terminated)
+    reward = transition.reward + weight * jnp.min(next_values.reward)
+    cost = transition.cost + cost_weight * next_values.cost
     return CriticValues(reward=jnp.full(TWINS, reward), cost=cost)
 
 

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.agents.algorithms import Algorithm
-from algd_jax.agents.critics import CriticParams
-from algd_jax.agents.update import AgentState, Parts, Pressure, action_energy
+from algd_jax.agents.algorithm import Algorithm
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.diffusion.score_target import EnergyFunction
 from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
@@ -114,9 +113,7 @@ def survey(
       points: n, grid points per axis.
       samples: N, actions drawn.
     """
-    parts = algorithm.parts
-    pressure = pressure_of(parts, agent, hyper)
-    plain, augmented, excess = energies(parts, agent.critics, obs, pressure, hyper)
+    plain, augmented, excess = energies(algorithm, agent, obs, hyper)
     centre = algorithm.act_deterministic(agent, obs, hyper)
     plane = plane_through(centre, directions)
     limits = box_limits(plane, centre, low, high)
@@ -147,32 +144,33 @@ def survey(
     )
 
 
-def pressure_of(parts: Parts, agent: AgentState, hyper: Hyper) -> Pressure:
-    """λ and ρ as the agent's rules have them now, unrectified."""
-    return Pressure(
-        lam=parts.multiplier(hyper).lam(agent.multiplier),
-        rho=parts.penalty(hyper).rho(agent.penalty),
-    )
-
-
 def energies(
-    parts: Parts, critics: CriticParams, obs: jax.Array, pressure: Pressure, hyper: Hyper
+    algorithm: Algorithm, agent: AgentState, obs: jax.Array, hyper: Hyper
 ) -> tuple[EnergyFunction, EnergyFunction, EnergyFunction]:
     """The three functions of one action [A] that :class:`Energies` names, in its order.
 
     Args:
-      parts: the algorithm's parts; its own energy plays no role.
-      critics: their parameters.
+      algorithm: whose agent it is; its own energy plays no role.
+      agent: critics, multiplier and penalty.
       obs: [O].
-      pressure: λ and ρ.
       hyper: scalars.
     """
+    seen, pressure = algorithm.seen(agent, obs), algorithm.pressure(agent, hyper)
+    unit = algorithm.units(agent, hyper)
 
-    def guided_by(lagrangian):
-        parts_so_guided = dataclasses.replace(parts, lagrangian=lagrangian)
-        return action_energy(parts_so_guided, critics, obs, pressure, hyper)
+    def guided_by(lagrangian, scale):
+        guided = dataclasses.replace(algorithm, lagrangian=lagrangian)
+        energy = guided.energies(agent.critics, seen, pressure, hyper)
+        return lambda action: scale * energy(action)
 
-    return guided_by(plain_lagrangian), guided_by(augmented_lagrangian), guided_by(_excess)
+    def excess(reward_value, risk, lam, rho, budget):
+        return jnp.max(jnp.asarray((risk - budget) * unit.cost))
+
+    return (
+        guided_by(plain_lagrangian, unit.reward),
+        guided_by(augmented_lagrangian, unit.reward),
+        guided_by(excess, 1.0),
+    )
 
 
 def plane_through(action: jax.Array, directions: jax.Array) -> Plane:
@@ -245,11 +243,3 @@ def smallest_eigenvalue(matrix: jax.Array) -> jax.Array:
     eigenvalues = jnp.linalg.eigvalsh(matrix)
     rounding = 1e-5 * jnp.max(jnp.abs(eigenvalues))
     return jnp.where(jnp.abs(eigenvalues[0]) > rounding, eigenvalues[0], 0.0)
-
-
-def _excess(
-    reward_value: Scalar, risk: Scalar, lam: Scalar, rho: Scalar, budget: Scalar
-) -> jax.Array:
-    """Risk above the budget, with the signature of an energy."""
-    del reward_value, lam, rho
-    return jnp.max(jnp.asarray(risk - budget))

@@ -86,6 +86,7 @@ class ValueNetwork(nn.Module):
       kernel_init: weight initialiser; biases start at zero.
       value_shape: () for one value, (C,) for C of them.
       dtype: of the computation, see ``COMPUTE_TYPES``.
+      normalize: whether hidden layers are normalised before their activation.
     """
 
     obs_size: int
@@ -95,6 +96,7 @@ class ValueNetwork(nn.Module):
     kernel_init: Initializer
     value_shape: tuple[int, ...] = ()
     dtype: Any = None
+    normalize: bool = False
 
     def setup(self):
         def dense(width):
@@ -119,15 +121,20 @@ class ValueNetwork(nn.Module):
         Returns:
           The action's leading axes, then ``value_shape``.
         """
-        hidden = self.activation(embedding + self.first.part(action, 1))
+        activate = self._normalized if self.normalize else self.activation
+        hidden = activate(embedding + self.first.part(action, 1))
         for layer in self.hidden:
-            hidden = self.activation(layer(hidden))
+            hidden = activate(layer(hidden))
         values = _result(self.output(hidden), self.dtype)
         return values.reshape(*action.shape[:-1], *self.value_shape)
 
     def value(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         """Value of one pair, embedding included: [O], [A] -> value_shape."""
         return self(self.embed(obs), action)
+
+    def _normalized(self, hidden: jax.Array) -> jax.Array:
+        """Layer normalisation without learnt scale (Ba et al. 2016, arXiv 1607.06450)."""
+        return self.activation(jax.nn.standardize(hidden, axis=-1, epsilon=1e-5))
 
 
 class ScoreNetwork(nn.Module):

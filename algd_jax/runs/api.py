@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from algd_jax.agents.algorithms import Algorithm
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.algorithm import Algorithm
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Config, Hyper
 from algd_jax.runs import run as host_loop
 from algd_jax.runs.build import build

@@ -48,6 +48,7 @@ def build(config: Config) -> Trainer:
         env.spec.limited_steps,
         config.agent,
         len(config.constraints),
+        env.spec.episode_length,
     )
     return Trainer(env, algorithm, config)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Config, LoopConfig
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.logs import Record, is_feasible, is_number

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algd_jax.agents.landscape import Curvatures, Survey, pressure_of, random_directions, survey
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.landscape import Curvatures, Survey, random_directions, survey
+from algd_jax.agents.state import AgentState
 from algd_jax.envs import SafetyEnv
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
@@ -139,7 +139,7 @@ def explore(
     obs, origin = _choose_state(trainer, agent, view, seed)
     hyper = trainer.config.hyper.as_arrays()
     found = jax.device_get(_jitted_survey(trainer, view)(agent, obs, directions, action_key, hyper))
-    pressure = pressure_of(trainer.algorithm.parts, agent, hyper)
+    pressure = trainer.algorithm.pressure(agent, hyper)
     lam, rho = _plain(pressure.lam), _plain(pressure.rho)
     figures = {
         "env": config.env,
@@ -150,7 +150,7 @@ def explore(
         "directions": np.asarray(directions).tolist(),
         "lam": lam,
         "rho": rho,
-        "budget": _plain(trainer.algorithm.parts.budget(hyper)),
+        "budget": _plain(trainer.algorithm.budget(hyper)),
         "actions": view.actions,
         "actions_within_budget": float(np.mean(found.action_excess <= 0)),
         "reach": view.reach,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import RESTORE, Config, Hyper
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves

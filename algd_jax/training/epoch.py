@@ -16,13 +16,14 @@ import jax.numpy as jnp
 from brax.envs.base import State
 from flax import struct
 
-from algd_jax.agents.algorithms import Algorithm
-from algd_jax.agents.update import AgentState, UpdateMetrics
+from algd_jax.agents.algorithm import Algorithm
+from algd_jax.agents.state import AgentState, UpdateMetrics
+from algd_jax.agents.statistics import Experience
 from algd_jax.config import Config, Hyper
 from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
 from algd_jax.envs.base import FLAGS, named_costs
 from algd_jax.training.health import Health, are_finite, healthy, is_finite, note_first_bad
-from algd_jax.training.replay import Replay, add, init_replay, sample
+from algd_jax.training.replay import Replay, add, init_replay, sample, sample_multi_step
 from algd_jax.types import TOTAL_COST, Transition
 
 _CHECKED_TRANSITION = ("action", "next_obs", "reward", "cost")
@@ -47,6 +48,7 @@ class TrainState(struct.PyTreeNode):
       key: PRNG key of the loop.
       env_steps: [] int32, environment steps made, summed over environments.
       health: the first non-finite quantity, if any.
+      sums: discounted sums since each episode's start, if the algorithm learns its units.
     """
 
     agent: AgentState
@@ -55,6 +57,19 @@ class TrainState(struct.PyTreeNode):
     key: jax.Array
     env_steps: jax.Array
     health: Health
+    sums: Any = ()
+
+
+class DiscountedSums(struct.PyTreeNode):
+    """What each of N environments has collected since its episode began: s ← γ s + gain.
+
+    Attributes:
+      reward: [N].
+      cost: [N] or [N, C].
+    """
+
+    reward: jax.Array
+    cost: jax.Array
 
 
 class EpochMetrics(struct.PyTreeNode):
@@ -123,6 +138,7 @@ class Trainer:
             key=loop_key,
             env_steps=jnp.int32(0),
             health=healthy(),
+            sums=self._no_sums() if self.algorithm.scale_energy else (),
         )
 
     def placed(self, state: TrainState) -> TrainState:
@@ -182,32 +198,90 @@ class Trainer:
         finite = are_finite(quantities)
         # A bad transition would make every update bad that draws it.
         kept = jnp.all(finite, axis=1) if self._skips else None
-        return state.replace(
+        return self._observe(state, transitions, env_state, hyper).replace(
             env=env_state,
             replay=add(state.replay, transitions, env_state.done > 0, kept),
             env_steps=env_steps,
             health=note_first_bad(state.health, CHECKED, tuple(quantities), finite, env_steps),
         )
 
+    def _no_sums(self) -> DiscountedSums:
+        environments = self.config.loop.num_envs
+        cost = jnp.zeros((environments, *self.algorithm.constraints))
+        return DiscountedSums(jnp.zeros(environments), cost)
+
+    def _observe(
+        self, state: TrainState, transitions: Transition, after: State, hyper: Hyper
+    ) -> TrainState:
+        """Take one step into the sums of the episodes and into the agent's statistics."""
+        if not self.algorithm.has_statistics:
+            return state
+        sums = state.sums
+        if self.algorithm.scale_energy:
+            sums = DiscountedSums(
+                hyper.discount * sums.reward + transitions.reward,
+                hyper.cost_discount * sums.cost + transitions.cost,
+            )
+        steps = after.info["steps"] - 1.0
+        weight = self.env.spec.cost_discount**steps
+        experience = Experience(
+            obs=transitions.obs,
+            reward_sums=sums.reward if sums else None,
+            cost_sums=sums.cost if sums else None,
+            costs=(transitions.cost.T * weight).T,
+            terminated=after.done - after.info["truncation"],
+            rate=1.0 / self.env.spec.episode_length,
+        )
+        agent = self.algorithm.observe(state.agent, experience, hyper)
+        goes_on = 1.0 - after.done
+        sums = jax.tree.map(lambda total: (total.T * goes_on).T, sums)
+        return state.replace(agent=agent, sums=sums)
+
     def _learn(
         self, agent: AgentState, replay: Replay, key: jax.Array, hyper: Hyper
     ) -> tuple[AgentState, UpdateMetrics]:
-        """The updates that follow one step; metrics gain a leading axis of updates."""
-        loop = self.config.loop
+        """The updates that follow one step; metrics gain a leading axis of whole updates.
+
+        Of each ``actor_period`` updates the last is a whole one, the others are the critics' alone.
+        """
+        loop, period = self.config.loop, self.config.agent.actor_period
         sample_key, update_key = jax.random.split(key)
         # All batches in one gather, before the loop over updates.
-        batches = sample(replay, sample_key, (loop.updates_per_step, loop.batch_size))
+        batches = self._batches(replay, sample_key, (loop.updates_per_step, loop.batch_size), hyper)
 
         def update(agent, batch_and_key):
             batch, key = batch_and_key
-            updated, metrics = self.algorithm.update(agent, batch, key, hyper)
+            return self.algorithm.update(agent, batch, key, hyper)
+
+        def update_critics(agent, batch_and_key):
+            batch, key = batch_and_key
+            return self.algorithm.update_critics(agent, batch, key, hyper), None
+
+        def round_of_updates(agent, batches_and_keys):
+            updated = agent
+            if period > 1:
+                most = jax.tree.map(lambda leaf: leaf[:-1], batches_and_keys)
+                updated, _ = jax.lax.scan(update_critics, updated, most)
+            last = jax.tree.map(lambda leaf: leaf[-1], batches_and_keys)
+            updated, metrics = update(updated, last)
             if self._skips:
                 fine = is_finite(metrics)
                 updated = jax.tree.map(partial(jnp.where, fine), updated, agent)
             return updated, metrics
 
         keys = jax.random.split(update_key, loop.updates_per_step)
-        return jax.lax.scan(update, agent, (batches, keys))
+        rounds = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), (batches, keys)
+        )
+        return jax.lax.scan(round_of_updates, agent, rounds)
+
+    def _batches(
+        self, replay: Replay, key: jax.Array, shape: tuple[int, ...], hyper: Hyper
+    ) -> Transition:
+        steps = self.config.loop.target_steps
+        if steps == 1:
+            return sample(replay, key, shape)
+        return sample_multi_step(replay, key, shape, steps, hyper.discount, hyper.cost_discount)
 
 
 def make_transition(config: Config, obs: jax.Array, actions: jax.Array, after: State) -> Transition:

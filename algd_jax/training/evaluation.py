@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.envs import SafetyEnv
 from algd_jax.training.epoch import Trainer

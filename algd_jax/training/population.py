@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.types import Transition
+from algd_jax.training.n_step import MultiStep, multi_step
+from algd_jax.types import Scalar, Transition
 
 CANDIDATES = 4
 """Rows drawn per sample; the first of them that starts a transition is taken."""
@@ -91,7 +92,61 @@ def add(
 
 
 def sample(replay: Replay, key: jax.Array, shape: tuple[int, ...]) -> Transition:
-    """Draw transitions uniformly with replacement: leaves ``[*shape, …]``. There must be one.
+    """Draw transitions uniformly with replacement: leaves ``[*shape, …]``. There must be one."""
+    chosen = draw_starts(replay, key, shape)
+    drawn = jax.tree.map(lambda ring: ring[chosen], replay.rows)
+    return drawn.replace(next_obs=replay.rows.obs[_following(replay, chosen)])
+
+
+def sample_multi_step(
+    replay: Replay,
+    key: jax.Array,
+    shape: tuple[int, ...],
+    steps: int,
+    discount: Scalar,
+    cost_discount: Scalar,
+) -> Transition:
+    """As :func:`sample`, but rewards and costs are sums over up to n steps of the episode.
+
+    ``next_obs`` is the observation after those steps. Where a reached goal ends the value of the
+    reward alone, its sum is over fewer steps than the cost's, and its value is not bootstrapped.
+
+    Args:
+      replay: with at least one transition.
+      key: one PRNG key, consumed.
+      shape: of the batches.
+      steps: n >= 1.
+      discount: [] γ.
+      cost_discount: [] γ_c.
+    """
+    first = draw_starts(replay, key, shape)
+    rows = [first]
+    for _ in range(steps - 1):
+        rows.append(_following(replay, rows[-1]))
+    index = jnp.stack(rows, axis=-1)
+    stored = replay.rows
+
+    def sums(gains: jax.Array, ends: jax.Array, gamma: Scalar) -> MultiStep:
+        summed = lambda g, e, f: multi_step(g, e, f, gamma)  # noqa: E731
+        for _ in shape:
+            summed = jax.vmap(summed)
+        return summed(gains[index], ends[index], replay.starts[index])
+
+    reward = sums(stored.reward, stored.terminated, discount)
+    cost = sums(stored.cost, stored.cost_terminated, cost_discount)
+    last = jnp.take_along_axis(index, cost.steps[..., None] - 1, axis=-1).squeeze(-1)
+    drawn = jax.tree.map(lambda ring: ring[first], stored)
+    return drawn.replace(
+        reward=reward.total,
+        cost=cost.total,
+        next_obs=stored.obs[_following(replay, last)],
+        bootstrap=reward.bootstrap,
+        cost_bootstrap=cost.bootstrap,
+    )
+
+
+def draw_starts(replay: Replay, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Flat indices ``[*shape]`` of stored transitions, uniform with replacement.
 
     With replacement, because without it every draw would permute the whole ring; a batch is a tiny
     part of the ring, so duplicates are rare.
@@ -110,9 +165,7 @@ def sample(replay: Replay, key: jax.Array, shape: tuple[int, ...]) -> Transition
     last_resort = _newest(replay)[environments[..., -1:]]
     candidates = jnp.concatenate([candidates, last_resort], axis=-1)
     first_start = jnp.argmax(replay.starts[candidates], axis=-1, keepdims=True)
-    chosen = jnp.take_along_axis(candidates, first_start, axis=-1).squeeze(-1)
-    drawn = jax.tree.map(lambda ring: ring[chosen], replay.rows)
-    return drawn.replace(next_obs=replay.rows.obs[_following(replay, chosen)])
+    return jnp.take_along_axis(candidates, first_start, axis=-1).squeeze(-1)
 
 
 def _newest(replay: Replay) -> jax.Array:

@@ -17,13 +17,12 @@ from jax.experimental import multihost_utils
 from jax.lax import with_sharding_constraint
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from algd_jax.agents.algorithms import Algorithm
-from algd_jax.agents.update import AgentState, UpdateMetrics
 from algd_jax.config import Hyper
 from algd_jax.envs import EpisodeWrapper
 from algd_jax.envs.base import State
 from algd_jax.errors import ConfigError
 from algd_jax.training.epoch import EpochMetrics, Trainer, TrainState
+from algd_jax.training.replay import Replay
 from algd_jax.types import Transition
 
 Tree = TypeVar("Tree")
@@ -109,8 +108,7 @@ def sharded(trainer: Trainer, mesh: Mesh) -> ShardedTrainer:
     """
     for name in ("num_envs", "batch_size"):
         check_divisible(name, getattr(trainer.config.loop, name), mesh.shape[DATA])
-    algorithm = _with_sharded_batches(trainer.algorithm, mesh)
-    return ShardedTrainer(trainer.env, algorithm, trainer.config, mesh)
+    return ShardedTrainer(trainer.env, trainer.algorithm, trainer.config, mesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +146,17 @@ class ShardedTrainer(Trainer):
         return whole.replace(
             env=jax.tree.map(lambda _: spread, state.env),
             replay=jax.tree.map(lambda _: spread, state.replay).replace(filled=everywhere),
+            sums=jax.tree.map(lambda _: spread, state.sums),
         )
 
     def _in_place(self, state: TrainState) -> TrainState:
         return with_sharding_constraint(state, self.shardings(state))
+
+    def _batches(
+        self, replay: Replay, key: jax.Array, shape: tuple[int, ...], hyper: Hyper
+    ) -> Transition:
+        rows = NamedSharding(self.mesh, PartitionSpec(None, DATA))
+        return with_sharding_constraint(super()._batches(replay, key, shape, hyper), rows)
 
     @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
@@ -176,17 +181,6 @@ class _ShardedEpisodes(EpisodeWrapper):
 
     def step(self, state: State, action: jax.Array) -> State:
         return self._share(super().step)(state, action)
-
-
-def _with_sharded_batches(algorithm: Algorithm, mesh: Mesh) -> Algorithm:
-    rows = NamedSharding(mesh, PartitionSpec(DATA))
-
-    def update(
-        state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
-    ) -> tuple[AgentState, UpdateMetrics]:
-        return algorithm.update(state, with_sharding_constraint(batch, rows), key, hyper)
-
-    return algorithm._replace(update=update)
 
 
 def _devices(devices: Sequence[jax.Device] | None) -> Sequence[jax.Device]:

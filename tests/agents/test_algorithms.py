@@ -12,7 +12,7 @@ import pytest
 
 from algd_jax.agents.algorithms import ALGORITHMS, configured, make_algorithm
 from algd_jax.agents.critics import pessimistic
-from algd_jax.agents.update import Pressure, actor_loss
+from algd_jax.agents.state import Pressure
 from algd_jax.config import AgentConfig, Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.lagrangian.multiplier import multiplier_loss
@@ -109,7 +109,7 @@ def train(name, probe, hyper=HYPER):
 @pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_constant_gains_have_known_values(name, probe, reward_value, cost_value):
     state, _ = train(name, probe)
-    batch, critics = draw_batch(jax.random.key(99), probe), make(name).parts.critics
+    batch, critics = draw_batch(jax.random.key(99), probe), make(name).critics
     values = jax.vmap(lambda obs, action: critics.at_state(state.critics, obs)(action))(
         batch.obs, batch.action
     )
@@ -193,27 +193,28 @@ def test_targets_move_at_every_second_update_only():
 def test_actor_and_multiplier_learn_from_the_critics_just_updated():
     """The order of one update, by Adam's first moments: 0.1 of the gradient after one step."""
     algorithm, hyper = make(), HYPER.replace(critic_lr=1e-1).as_arrays()
-    parts, state = algorithm.parts, jax.jit(algorithm.init)(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     batch, key = draw_batch(jax.random.key(1), Probe(1.0, cost=1.0)), jax.random.key(2)
     updated, _ = jax.jit(algorithm.update)(state, batch, key, hyper)
 
     def actor_gradient(critics):
         noise_keys = jax.random.split(jax.random.split(key)[1], batch.reward.shape[0])
-        noise = jax.vmap(parts.actor.draw_noise)(noise_keys)
+        noise = jax.vmap(algorithm.actor.draw_noise)(noise_keys)
         # The multiplier's own step comes later.
-        pressure = Pressure(parts.multiplier(hyper).lam(state.multiplier), hyper.rho)
+        lam = algorithm.multiplier(hyper).lam(state.multiplier)
+        pressure = Pressure(lam, hyper.rho, algorithm.budget(hyper))
 
         def loss(actor):
-            return actor_loss(parts, actor, critics, pressure, batch.obs, noise, hyper)[0]
+            return algorithm.actor_loss(actor, critics, pressure, batch.obs, noise, hyper)[0]
 
         return jax.jit(jax.grad(loss))(state.actor)
 
     def multiplier_gradient(critics):
-        values = jax.vmap(lambda o, a: parts.critics.at_state(critics, o)(a))(
+        values = jax.vmap(lambda o, a: algorithm.critics.at_state(critics, o)(a))(
             batch.obs, batch.action
         )
         risks = jax.vmap(lambda value: pessimistic(value, hyper.kappa)[1])(values)
-        violation = risks.mean() - parts.budget(hyper)
+        violation = risks.mean() - algorithm.budget(hyper)
         return jax.grad(multiplier_loss)(state.multiplier.log_lam, violation)
 
     for optimizer, gradient in (

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.agents.update import Pressure, action_energy
+from algd_jax.agents.state import Pressure
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.score_target import score_target
 from tests.compiling import OPTIMISED
@@ -61,7 +61,7 @@ def test_the_score_error_teaches_the_chain_unless_told_not_to():
     found = {}
     for reaches in (True, False):
         sizes = dataclasses.replace(SIZES, chain_gradient=reaches)
-        actor = make_algorithm("algd", 1, (-1.0,), (1.0,), 10, sizes).parts.actor
+        actor = make_algorithm("algd", 1, (-1.0,), (1.0,), 10, sizes).actor
         params = actor.init(jax.random.key(0), HYPER)
         noise = jax.vmap(actor.draw_noise)(jax.random.split(jax.random.key(1), 64))
         found[reaches] = jax.value_and_grad(partial(mean_error, actor))(params, noise)
@@ -74,7 +74,7 @@ def test_the_score_error_teaches_the_chain_unless_told_not_to():
 
 def trained_actions(name, loss, sizes=SIZES, seeds=SEEDS):
     """Actions [seeds, 512] of actors that have been trained on the two-mode energy."""
-    actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, sizes).parts.actor
+    actor = make_algorithm(name, 1, (-1.0,), (1.0,), 10, sizes).actor
     adam = optax.adam(HYPER.actor_lr)
 
     def mean_loss(params, key):
@@ -136,12 +136,14 @@ def test_a_gaussian_policy_ends_in_one_mode():
 @pytest.mark.parametrize("name", ["algd", "diffusion_lagrangian"])
 @pytest.mark.parametrize("limit", [0.0, 100.0], ids=["violation", "slack"])
 def test_energy_gradient_against_finite_differences(name, limit):
-    parts = make_algorithm(name, 3, (-1.0, -1.0), (1.0, 1.0), 10, SIZES).parts
+    parts = make_algorithm(name, 3, (-1.0, -1.0), (1.0, 1.0), 10, SIZES)
     with jax.enable_x64(True):
         init = jax.jit(parts.critics.init)(jax.random.key(0))
         critics = jax.tree.map(lambda x: x.astype(jnp.float64), init)
         obs, hyper = jnp.array([0.3, -0.2, 0.9]), Hyper(cost_limit=limit)
-        energy = jax.jit(action_energy(parts, critics, obs, Pressure(0.7, 1.3), hyper))
+        energy = jax.jit(
+            parts.energies(critics, obs, Pressure(0.7, 1.3, parts.budget(hyper)), hyper)
+        )
         action, step = jnp.array([0.2, -0.4]), 1e-6
         differences = [
             (energy(action + step * e) - energy(action - step * e)) / (2 * step) for e in jnp.eye(2)

@@ -15,7 +15,6 @@ from algd_jax.agents.landscape import (
     random_directions,
     smallest_eigenvalue,
 )
-from algd_jax.agents.update import Pressure
 from algd_jax.config import AgentConfig
 from algd_jax.lagrangian.energy import augmented_lagrangian, plain_lagrangian
 
@@ -71,8 +70,8 @@ def test_energies_agree_with_each_other():
     sizes = AgentConfig(chain_steps=2, critic_width=8, actor_width=8, cost_critics=2)
     algorithm = make_algorithm("algd", 3, (-1.0, -1.0), (1.0, 1.0), 100, sizes)
     hyper = Hyper(cost_limit=0.0, rho=3.0).as_arrays()
-    critics = algorithm.parts.critics.init(jax.random.key(0))
-    functions = energies(algorithm.parts, critics, jnp.ones(3), Pressure(5.0, hyper.rho), hyper)
+    agent = algorithm.init(jax.random.key(0), hyper.replace(initial_lam=5.0))
+    functions = energies(algorithm, agent, jnp.ones(3), hyper)
     plain, augmented, excess = (float(function(jnp.array([0.2, -0.4]))) for function in functions)
     assert 5.0 + 3.0 * excess > 0
     assert augmented == pytest.approx(plain + 1.5 * excess**2, rel=1e-4)

@@ -17,7 +17,7 @@ from algd_jax.agents.actors import Draw
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.agents.critics import CriticParams, pessimistic, td_targets
 from algd_jax.agents.diffusion_actor import DiffusionNoise
-from algd_jax.agents.update import Pressure, action_energy, actor_loss, critic_loss
+from algd_jax.agents.state import Pressure
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.diffusion.chain import ChainNoise
 from algd_jax.diffusion.score_target import score_target
@@ -51,7 +51,7 @@ def parts(reference, form):
         time_features=16,
     )
     low, high = (tuple(reference[name].tolist()) for name in ("action_low", "action_high"))
-    return make_algorithm("algd", 11, low, high, HORIZON, sizes).parts
+    return make_algorithm("algd", 11, low, high, HORIZON, sizes)
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +133,11 @@ def assert_close(actual, expected):
 
 
 def energy_of(parts, critics, hyper, reference):
-    return lambda obs: action_energy(parts, critics, obs, pressure(reference), hyper)
+    return lambda obs: parts.energies(critics, obs, pressure(reference), hyper)
 
 
 def pressure(reference):
-    return Pressure(lam=float(reference["lam"]), rho=float(reference["rho"]))
+    return Pressure(*(float(reference[name]) for name in ("lam", "rho", "cost_budget")))
 
 
 def test_budget(parts, hyper, reference):
@@ -238,8 +238,8 @@ def test_critic_targets_and_losses(parts, critics, hyper, reference):
     assert_close(expected.reward[:, 1], reference["critics/reward_target"])
     assert_close(expected.cost.T, reference["critics/cost_target"])
 
-    loss, (reward_loss, cost_loss) = critic_loss(
-        parts, critics, target_critics, batch, Draw(next_actions, jnp.zeros(32)), hyper
+    loss, (reward_loss, cost_loss) = parts.critic_loss(
+        critics, target_critics, batch, Draw(next_actions, jnp.zeros(32)), hyper
     )
     assert_close(reward_loss, reference["critics/reward_loss"])
     assert_close(cost_loss, reference["critics/cost_loss"])
@@ -256,7 +256,7 @@ def test_actor_loss_and_gradients(parts, actor, critics, hyper, reference, form,
 
     def loss(params):
         weights = pressure(reference)
-        return actor_loss(parts, params, critics, weights, reference["obs"], noise, hyper)
+        return parts.actor_loss(params, critics, weights, reference["obs"], noise, hyper)
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     (total, (energy, score_loss)), gradients = (jax.jit(value_and_grad) if jit else value_and_grad)(

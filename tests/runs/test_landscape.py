@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algd_jax.agents.landscape import energies, pressure_of
+from algd_jax.agents.landscape import energies
 from algd_jax.errors import ConfigError
 from algd_jax.runs import landscape
 from algd_jax.runs.build import Stream, build, stream_key
@@ -55,9 +55,7 @@ def test_heights_are_laid_out_as_rows_of_v(found, run_dir):
     agent, _ = load_agent(trainer, directory, found.figures["checkpoint"])
     seed, hyper = trainer.config.seed, trainer.config.hyper.as_arrays()
     obs = landscape.state_of_episode(trainer, agent, seed, SMALL.step)
-    parts = trainer.algorithm.parts
-    pressure = pressure_of(parts, agent, hyper)
-    plain, _, _ = energies(parts, agent.critics, obs, pressure, hyper)
+    plain, _, _ = energies(trainer.algorithm, agent, obs, hyper)
     heights = found.survey.heights.plain
     assert heights[0, -1] == pytest.approx(float(plain(jnp.array([1.0, -0.5]))), rel=1e-4)
     assert heights[-1, 0] == pytest.approx(float(plain(jnp.array([-1.0, 1.5]))), rel=1e-4)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from algd_jax.agents.update import UpdateMetrics
+from algd_jax.agents.state import UpdateMetrics
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory

@@ -84,7 +84,7 @@ def test_critics_learn_the_value_of_each_cost(trained):
     trainer, state, history = trained
     batch = sample(state.replay, jax.random.key(1), (64,))
     np.testing.assert_array_equal(batch.cost, np.tile([0.25, 1.0], (64, 1)))
-    at_state = trainer.algorithm.parts.critics.at_state
+    at_state = trainer.algorithm.critics.at_state
     values = jax.vmap(lambda o, a: at_state(state.agent.critics, o)(a))(batch.obs, batch.action)
     expected = [0.25 / (1 - 0.6), 1.0 / (1 - 0.6)]
     np.testing.assert_allclose(values.cost.mean(axis=0), [expected] * 2, rtol=0.05)

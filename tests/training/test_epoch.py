@@ -150,11 +150,17 @@ def test_first_bad_number_is_named():
     assert bad == ("reward", 20, 0)  # the fifth step of four environments, all of which are bad
 
 
+def changed(algorithm, **functions):
+    """The same algorithm with other functions in the place of methods."""
+    methods = {name: staticmethod(function) for name, function in functions.items()}
+    return type("Changed", (type(algorithm),), methods)(**vars(algorithm))
+
+
 @pytest.mark.parametrize(("action", "found"), [(-0.5, ("cost", 4, 0)), (0.5, None)])
 def test_a_negative_cost_is_bad(action, found):
     trainer, hyper, state = make(PricedProbe(), warmup_steps=16)
     act = lambda state, obs, key, hyper: jnp.full(2, action)  # noqa: E731
-    trainer = dataclasses.replace(trainer, algorithm=trainer.algorithm._replace(act=act))
+    trainer = dataclasses.replace(trainer, algorithm=changed(trainer.algorithm, act=act))
     state = jax.jit(trainer.warmup)(state, hyper)
     assert describe(state.health, CHECKED) == found
 
@@ -231,7 +237,7 @@ def test_bad_updates_are_left_out():
         actor = jax.tree.map(lambda x: x + poison, agent.actor)
         return agent.replace(actor=actor), metrics.replace(energy=metrics.energy + poison)
 
-    algorithm = trainer.algorithm._replace(update=sometimes_bad)
+    algorithm = changed(trainer.algorithm, update=sometimes_bad)
     trainer = dataclasses.replace(trainer, algorithm=algorithm)
     state = jax.jit(trainer.warmup)(state, hyper)
     state, metrics = jax.jit(trainer.train_epoch)(state, hyper)

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from algd_jax.agents.algorithms import Algorithm
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.algorithm import Algorithm
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.runs.export.forms import Calls

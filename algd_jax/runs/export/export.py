@@ -69,7 +69,9 @@ def export_run(
     check_evaluation_memory(trainer)
     agent, step = load_agent(trainer, directory, which)
     origin = metadata.origin(directory, config, which, step)
-    policy = make_policy(trainer.algorithm.parts.actor, agent.actor, config.hyper, trainer.env.spec)
+    policy = make_policy(
+        trainer.algorithm.actor, trainer.algorithm.policy(agent), config.hyper, trainer.env.spec
+    )
     originals = original(trainer.algorithm, agent, config.hyper.as_arrays())
     # Else an accelerator multiplies with fewer digits than a CPU, and the forms differ.
     with jax.default_matmul_precision("highest"):

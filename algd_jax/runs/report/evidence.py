@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algd_jax.agents.critics import pessimistic
 from algd_jax.agents.diffusion_actor import DiffusionActor
-from algd_jax.agents.landscape import box_limits, energies, plane_through, pressure_of
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.landscape import box_limits, energies, plane_through
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.diffusion.chain import draw_chain_noise
 from algd_jax.envs import EpisodeWrapper
+from algd_jax.lagrangian.energy import augmented_lagrangian
 from algd_jax.runs.memory import check_episodes
 from algd_jax.training.epoch import Trainer, make_transition
 from algd_jax.types import Scalar
@@ -88,8 +88,7 @@ def calibrate(
     cost_ends = jnp.maximum(made.cost_terminated, done)[..., None]
     costs = discounted_sums(cost, cost_ends, hyper.cost_discount)
     rows = jnp.linspace(0, length // 2, _STATES).astype(jnp.int32)
-    values = trainer.algorithm.parts.critics.at_state(agent.critics, made.obs[rows])
-    reward_value, risk = pessimistic(values(made.action[rows]), hyper.kappa)
+    reward_value, risk = trainer.algorithm.judge(agent, made.obs[rows], made.action[rows], hyper)
     count = _STATES * episodes
     found = Calibration(
         reward_value.ravel(),
@@ -121,28 +120,30 @@ def denoise(
     trainer: Trainer, agent: AgentState, obs: jax.Array, key: jax.Array, hyper: Hyper, samples: int
 ) -> Denoising | None:
     """The chain at one observation [O]; None for what has no chain or fewer than two actions."""
-    parts, spec = trainer.algorithm.parts, trainer.env.spec
-    actor = parts.actor
+    algorithm, spec = trainer.algorithm, trainer.env.spec
+    actor = algorithm.actor
     if not isinstance(actor, DiffusionActor) or spec.action_size < 2:
         return None
     steps = trainer.config.agent.chain_steps
     keys = jax.random.split(key, samples)
     noises = jax.vmap(lambda one: draw_chain_noise(one, steps, spec.action_size))(keys)
-    latents = jax.vmap(partial(actor.latents, agent.actor, obs, hyper=hyper))(noise=noises)
+    seen = algorithm.seen(agent, obs)
+    latents = jax.vmap(partial(actor.latents, algorithm.policy(agent), seen, hyper=hyper))(
+        noise=noises
+    )
     is_exploding = trainer.config.agent.diffusion == "ve"
     largest = actor.schedule(hyper).sigmas[-1] if is_exploding else 1.0
     start = largest * noises.initial
     chain = jnp.concatenate([latents, start[:, None]], axis=1)[:, ::-1]
     actions = actor.squash(chain)[..., :2].swapaxes(0, 1)
 
-    centre = trainer.algorithm.act_deterministic(agent, obs, hyper)
+    centre = algorithm.act_deterministic(agent, obs, hyper)
     plane = plane_through(centre, jnp.eye(spec.action_size)[:2])
     limits = box_limits(plane, centre, jnp.array(spec.action_low), jnp.array(spec.action_high))
     axes = jnp.linspace(limits[:, 0], limits[:, 1], _GRID, axis=1)
     grid = plane.action(jnp.stack(jnp.meshgrid(*axes), axis=-1))
-    pressure = pressure_of(parts, agent, hyper)
-    plain, augmented, excess = energies(parts, agent.critics, obs, pressure, hyper)
-    guide = augmented if trainer.config.algorithm == "algd" else plain
+    plain, augmented, excess = energies(algorithm, agent, obs, hyper)
+    guide = augmented if algorithm.lagrangian is augmented_lagrangian else plain
     heights, above = (jax.vmap(jax.vmap(energy))(grid) for energy in (guide, excess))
     return Denoising(axes, heights, above, actions)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import Config
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import write_json

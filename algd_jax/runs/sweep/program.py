@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.files import append_note
 from algd_jax.runs.health import found

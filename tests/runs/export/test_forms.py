@@ -12,7 +12,7 @@ import pytest
 from algd_jax.agents.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from algd_jax.agents.diffusion_actor import make_diffusion_actor
 from algd_jax.agents.gaussian_actor import make_gaussian_actor
-from algd_jax.agents.update import AgentState
+from algd_jax.agents.state import AgentState
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.envs import EnvSpec
 from algd_jax.runs.export import stablehlo
@@ -48,7 +48,7 @@ def subject(request):
     agent = algorithm.init(jax.random.key(0), HYPER.as_arrays())
     # Every parameter counts: biases begin at zero.
     agent = agent.replace(actor=jax.tree.map(shifted, agent.actor))
-    policy = make_policy(algorithm.parts.actor, agent.actor, HYPER, SPEC)
+    policy = make_policy(algorithm.actor, agent.actor, HYPER, SPEC)
     files = {name: form.files(policy) for name, form in FORMS.items()}
     return Subject(algorithm, agent, policy, files)
 
