@@ -196,6 +196,8 @@ class LoopConfig:
       goal_terminates: whether reaching a goal ends the value of the reward critic.
       timeout_terminates: whether the time limit counts as termination.
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
+      spread_episodes: whether the first episode of each environment is cut to a random length, so
+        that episodes which run to the time limit do not all end in one step.
     """
 
     env_steps: int = _number(100_000, _COUNT)

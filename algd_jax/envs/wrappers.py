@@ -1,5 +1,8 @@
 """Batches of environments with a time limit and full resets."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Wrapper
@@ -9,19 +12,7 @@ from algd_jax.errors import ConfigError
 
 __all__ = ["EpisodeWrapper"]
 
-
-@jax.custom_batching.custom_vmap
-def _any(flags: jax.Array) -> jax.Array:
-    """Whether any flag is set, of those of all members under ``vmap`` too.
-
-    So the answer has no batch axis, and a ``lax.cond`` on it remains one branch or the other.
-    """
-    return jnp.any(flags)
-
-
-@_any.def_vmap
-def _any_of_all(axis_size: int, batched: list[bool], flags: jax.Array) -> tuple[jax.Array, bool]:
-    return _any(flags), False
+_Episodes = TypeVar("_Episodes")
 
 
 class EpisodeWrapper(Wrapper):
@@ -35,6 +26,7 @@ class EpisodeWrapper(Wrapper):
       episode_return  [N]     sum of rewards of the episode, this step included.
       episode_cost    [N]     sum of costs, likewise, discounted if the limit bounds such a sum.
       episode_parts   [N]     the same of each part, by name; only if parts are named.
+      skipped_steps   [N]     steps by which a first episode was shortened; only with `spread`.
       reset_key       [N]     random keys of the resets to come.
 
     On a step with `done = 1` the sums and `steps` are those of the episode that just ended, while
@@ -45,13 +37,18 @@ class EpisodeWrapper(Wrapper):
     Args:
       env: a single environment.
       parts: names in `metrics` of the parts of the cost to sum as well.
+      spread: shorten the first episode of each environment to a random length, uniform over 1 to
+        `episode_length`, so that episodes which run to the time limit do not all end in one step.
+        Its `steps` start at `skipped_steps`, which are 0 in all later episodes; the weights of
+        discounted costs still start at 1.
     """
 
     env: SafetyEnv
 
-    def __init__(self, env: SafetyEnv, parts: tuple[str, ...] = ()):
+    def __init__(self, env: SafetyEnv, parts: tuple[str, ...] = (), spread: bool = False):
         super().__init__(env)
         self._parts = parts
+        self._spread = spread
 
     @property
     def spec(self) -> EnvSpec:
@@ -67,23 +64,26 @@ class EpisodeWrapper(Wrapper):
         is_typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
         if rng.ndim < (1 if is_typed else 2):
             raise ValueError(f"{self.spec.name}: rng is a single key, expected one per environment")
-        keys = jax.vmap(jax.random.split)(rng)
+        keys = jax.vmap(lambda key: jax.random.split(key, 3 if self._spread else 2))(rng)
         state = jax.vmap(self.env.reset)(keys[:, 0])
         self._check(state)
         zeros = jnp.zeros_like(state.reward)
-        parts = {"episode_parts": dict.fromkeys(self._parts, zeros)} if self._parts else {}
-        return state.replace(
-            info={
-                **state.info,
-                "steps": zeros,
-                "truncation": zeros,
-                "final_obs": state.obs,
-                "episode_return": zeros,
-                "episode_cost": zeros,
-                **parts,
-                "reset_key": keys[:, 1],
-            }
-        )
+        info = {
+            **state.info,
+            "steps": zeros,
+            "truncation": zeros,
+            "final_obs": state.obs,
+            "episode_return": zeros,
+            "episode_cost": zeros,
+            "reset_key": keys[:, 1],
+        }
+        if self._parts:
+            info["episode_parts"] = dict.fromkeys(self._parts, zeros)
+        if self._spread:
+            length = self.spec.episode_length
+            skipped = jax.vmap(lambda key: jax.random.randint(key, (), 0, length))(keys[:, 2])
+            info["steps"] = info["skipped_steps"] = skipped.astype(zeros.dtype)
+        return state.replace(info=info)
 
     def _check(self, state: State) -> None:
         spec, shape = self.spec, jnp.shape(state.obs)[1:]
@@ -118,7 +118,8 @@ class EpisodeWrapper(Wrapper):
         steps = so_far(state.info["steps"]) + 1.0
         timed_out = (steps >= self.spec.episode_length).astype(jnp.float32)
         done = jnp.maximum(after.done, timed_out)
-        weight = self.spec.cost_discount ** (steps - 1.0)
+        skipped = so_far(state.info["skipped_steps"]) if self._spread else 0.0
+        weight = self.spec.cost_discount ** (steps - 1.0 - skipped)
         cost = weight * after.metrics["cost"]
         info = {
             **state.info,
@@ -134,25 +135,94 @@ class EpisodeWrapper(Wrapper):
                 name: so_far(total) + weight * after.metrics[name]
                 for name, total in state.info["episode_parts"].items()
             }
-        after = after.replace(done=done, info=info)
-        # Episodes of one batch end together as a rule, so the reset is skipped on most steps.
-        return jax.lax.cond(_any(done > 0), self._reset_done, lambda state: state, after)
+        if self._spread:
+            info["skipped_steps"] = skipped
+        return self._restart(after.replace(done=done, info=info))
 
-    def _reset_done(self, state: State) -> State:
+    def _restart(self, state: State) -> State:
         """Puts a new episode in the place of every ended one, keeping reward, done and sums."""
-        # Cloned, because a key remains unused where no episode has ended.
-        keys = jax.vmap(jax.random.split)(jax.random.clone(state.info["reset_key"]))
-        fresh = jax.vmap(self.env.reset)(keys[:, 0])
 
-        def where_done(new: jax.Array, old: jax.Array) -> jax.Array:
-            done = state.done.reshape(state.done.shape + (1,) * (old.ndim - 1))
-            return jnp.where(done > 0, new, old)
+        def new(episodes: Any) -> Any:
+            info = episodes[-1]
+            keys = jax.vmap(jax.random.split)(info["reset_key"])
+            fresh = jax.vmap(self.env.reset)(keys[:, 0])
+            info = {name: fresh.info.get(name, value) for name, value in info.items()}
+            return fresh.pipeline_state, fresh.obs, {**info, "reset_key": keys[:, 1]}
 
-        started = {**fresh.info, "reset_key": keys[:, 1]}
-        going_on = {name: state.info[name] for name in started}
-        pipeline_state, obs, info = jax.tree.map(
-            where_done,
-            (fresh.pipeline_state, fresh.obs, started),
-            (state.pipeline_state, state.obs, going_on),
-        )
+        info = {name: state.info[name] for name in state.info if name not in _OF_THE_LAST_STEP}
+        episodes = (state.pipeline_state, state.obs, info)
+        pipeline_state, obs, info = _replaced(episodes, state.done > 0, new)
         return state.replace(pipeline_state=pipeline_state, obs=obs, info={**state.info, **info})
+
+
+_OF_THE_LAST_STEP = {
+    "steps",
+    "truncation",
+    "final_obs",
+    "episode_return",
+    "episode_cost",
+    "episode_parts",
+    "skipped_steps",
+}
+"""What `info` still says of an episode that has ended."""
+
+
+def _replaced(
+    episodes: _Episodes, ended: jax.Array, new: Callable[[_Episodes], _Episodes]
+) -> _Episodes:
+    """The episodes with a new one in the place of each that has ended.
+
+    New ones are made a few at a time until none is missing, so their cost follows how many ended.
+    Episodes that go on are left where they are. Under `vmap` the members' episodes are one batch:
+    a loop over each member's own would last as long as the longest of them, in all members.
+
+    Args:
+      episodes: leaves [N, ...].
+      ended: [N] bool.
+      new: makes new episodes [n, ...] out of any n; no gradient goes through it.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def replaced(episodes: _Episodes, ended: jax.Array) -> _Episodes:
+        few = max(1, len(ended) // 16)
+
+        def replace_few(carry: tuple[_Episodes, jax.Array]) -> tuple[_Episodes, jax.Array]:
+            episodes, missing = carry
+            # Where fewer are missing, the rest are made for a place that does not exist.
+            (places,) = jnp.nonzero(missing, size=few, fill_value=len(missing))
+            made = new(jax.tree.map(lambda leaf: leaf.at[places].get(mode="clip"), episodes))
+            episodes = jax.tree.map(
+                lambda leaf, fresh: leaf.at[places].set(fresh, mode="drop"), episodes, made
+            )
+            return episodes, missing.at[places].set(False, mode="drop")
+
+        return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), replace_few, (episodes, ended))[
+            0
+        ]
+
+    @replaced.def_vmap
+    def replaced_in_all(members: int, batched: Any, *arguments: Any) -> tuple[_Episodes, Any]:
+        def joined(leaf: jax.Array, is_batched: bool) -> jax.Array:
+            leaf = leaf if is_batched else jnp.broadcast_to(leaf, (members, *leaf.shape))
+            return leaf.reshape(-1, *leaf.shape[2:])
+
+        together = replaced(*jax.tree.map(joined, arguments, tuple(batched)))
+        apart = jax.tree.map(lambda leaf: leaf.reshape(members, -1, *leaf.shape[1:]), together)
+        return apart, jax.tree.map(lambda _: True, apart)
+
+    @jax.custom_jvp
+    def differentiable(episodes: _Episodes, ended: jax.Array) -> _Episodes:
+        return replaced(episodes, ended)
+
+    @differentiable.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        _, ended = primals
+
+        def of_those_going_on(tangent: jax.Array) -> jax.Array:
+            if tangent.dtype == jax.dtypes.float0:
+                return tangent
+            return jnp.where(ended.reshape(-1, *(1,) * (tangent.ndim - 1)), 0.0, tangent)
+
+        return differentiable(*primals), jax.tree.map(of_those_going_on, tangents[0])
+
+    return differentiable(episodes, ended)

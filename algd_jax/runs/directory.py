@@ -23,7 +23,7 @@ from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Of ``config.json``."""
 
 _OLDEST_VERSION = 4
@@ -249,6 +249,8 @@ def _add_what_came_later(config: dict[str, Any], version: int) -> None:
         config.setdefault("health", dataclasses.asdict(HealthConfig()))
     if version < 6 and isinstance(config.get("agent"), dict):
         config["agent"].setdefault("chain_gradient", True)
+    if version < 7 and isinstance(config.get("loop"), dict):
+        config["loop"].setdefault("spread_episodes", False)
 
 
 def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:

@@ -78,7 +78,7 @@ class EpochMetrics(struct.PyTreeNode):
     Attributes:
       updates: means over the epoch's updates; where some were left out, means over the steps that
         made any, of the means of each.
-      episodes: episodes that ended in the epoch.
+      episodes: episodes that ended in the epoch; those cut short to spread them do not count.
       episode_return: their mean return, 0 if none ended.
       episode_cost: their mean cost, 0 if none ended.
       episode_parts: the same of each limited part of the cost, by name.
@@ -99,7 +99,7 @@ class EpisodeSums(struct.PyTreeNode):
     """Sums over the N environments at one step.
 
     Attributes:
-      episodes: [] episodes that ended.
+      episodes: [] episodes that ended; those cut short to spread them do not count.
       episode_return, episode_cost, episode_parts: [] sums over those episodes.
       step_cost: [] mean cost of the step.
     """
@@ -181,7 +181,8 @@ class Trainer:
 
     @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
-        return EpisodeWrapper(self.env, self.config.limited_parts)
+        config = self.config
+        return EpisodeWrapper(self.env, config.limited_parts, config.loop.spread_episodes)
 
     def _interact(self, state: TrainState, key: jax.Array, hyper: Hyper) -> TrainState:
         """One step of all N environments, stored in replay."""
@@ -331,6 +332,8 @@ def empty_transition(spec: EnvSpec, config: Config) -> Transition:
 def episode_sums(after: State) -> EpisodeSums:
     """What one step of the N environments, which led to this state, adds to the statistics."""
     done, info = after.done, after.info
+    if "skipped_steps" in info:
+        done = jnp.where(info["skipped_steps"] > 0, 0.0, done)
 
     def of_ended(sums: jax.Array) -> jax.Array:
         # No product with done: a bad number in an episode that goes on would count.

@@ -160,14 +160,17 @@ class ShardedTrainer(Trainer):
 
     @functools.cached_property
     def _vector_env(self) -> EpisodeWrapper:
-        return _ShardedEpisodes(self.env, self.config.limited_parts, self.mesh)
+        config = self.config
+        return _ShardedEpisodes(
+            self.env, config.limited_parts, config.loop.spread_episodes, self.mesh
+        )
 
 
 class _ShardedEpisodes(EpisodeWrapper):
-    """Each device simulates its share of the environments, without a word to the others."""
+    """Each device simulates its share of the environments, without communication."""
 
-    def __init__(self, env: Any, parts: tuple[str, ...], mesh: Mesh):
-        super().__init__(env, parts)
+    def __init__(self, env: Any, parts: tuple[str, ...], spread: bool, mesh: Mesh):
+        super().__init__(env, parts, spread)
         self._share = functools.partial(
             jax.shard_map,
             mesh=mesh,

@@ -1,5 +1,8 @@
 """Time limit, sums and full resets of `EpisodeWrapper`."""
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,8 +40,8 @@ class CountingEnv(SafetyEnv):
         )
 
 
-def run(env: SafetyEnv, steps: int, n: int = 2, seed: int = 0) -> list[State]:
-    wrapped = envs.EpisodeWrapper(env)
+def run(env: SafetyEnv, steps: int, n: int = 2, seed: int = 0, spread: bool = False) -> list[State]:
+    wrapped = envs.EpisodeWrapper(env, spread=spread)
     state = wrapped.reset(jax.random.split(jax.random.key(seed), n))
     states, step = [state], jax.jit(wrapped.step)
     for _ in range(steps):
@@ -62,6 +65,19 @@ def test_sums_include_the_last_step_and_then_start_afresh() -> None:
     assert [float(i["episode_cost"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
     assert [float(i["steps"][0]) for i in info] == [0, 1, 2, 3, 1, 2]
     assert [float(state.done[0]) for state in states] == [0, 0, 0, 1, 0, 0]
+
+
+class StepCountingEnv(CountingEnv):
+    """Has steps of its own in its info, as environments of other libraries do."""
+
+    def reset(self, rng: jax.Array) -> State:
+        state = super().reset(rng)
+        return state.replace(info={**state.info, "steps": jnp.zeros(())})
+
+
+def test_steps_are_those_of_the_ended_episode_whatever_the_environment_counts() -> None:
+    states = run(StepCountingEnv(end=3, episode_length=100), 4)
+    assert [float(state.info["steps"][0]) for state in states] == [0, 1, 2, 3, 1]
 
 
 class CarelessEnv(CountingEnv):
@@ -148,22 +164,53 @@ def test_only_ended_environments_are_reset() -> None:
     assert float(after.obs[1, 0]) == float(count[1]) + 1
 
 
-def aged(wrapped: envs.EpisodeWrapper, seed: int, ages: list[float]) -> State:
+def aged(wrapped: envs.EpisodeWrapper, seed: int, ages: Any) -> State:
     """A batch whose environments are that many steps into their episodes."""
     state = wrapped.reset(jax.random.split(jax.random.key(seed), len(ages)))
     return state.replace(pipeline_state=(state.pipeline_state[0], jnp.array(ages)))
 
 
+class ResetCountingEnv(CountingEnv):
+    """Notes each reset that is computed, whatever becomes of it."""
+
+    def __init__(self, *arguments: int):
+        super().__init__(*arguments)
+        self.resets: list[int] = []
+
+    def reset(self, rng: jax.Array) -> State:
+        jax.debug.callback(lambda _: self.resets.append(1), jax.random.bits(jax.random.clone(rng)))
+        return super().reset(rng)
+
+
+@pytest.mark.parametrize(
+    ("ended", "resets"), [([], 0), ([5], 2), ([0, 31], 2), ([1, 2, 30], 4), (range(32), 32)]
+)
+def test_a_step_resets_as_many_as_ended(ended: Any, resets: int) -> None:
+    """To whole chunks, which hold a sixteenth of the environments."""
+    env = ResetCountingEnv(4, 100)
+    wrapped, ages = envs.EpisodeWrapper(env), np.zeros(32, np.float32)
+    ages[list(ended)] = 3
+    before = aged(wrapped, 0, ages)
+    jax.effects_barrier()
+    env.resets.clear()
+    after = jax.jit(wrapped.step)(before, jnp.zeros((32, 1)))
+    jax.block_until_ready(after)
+    jax.effects_barrier()
+    assert len(env.resets) == resets
+    keys = jax.vmap(jax.random.split)(before.info["reset_key"])
+    fresh = jax.vmap(env.reset)(keys[:, 0])
+    count, done = before.pipeline_state[0], np.isin(np.arange(32), list(ended))
+    np.testing.assert_array_equal(after.obs[:, 0], np.where(done, fresh.obs[:, 0], count + 1))
+    np.testing.assert_array_equal(after.info["tag"], np.where(done, 0, 1))
+    data = jax.random.key_data
+    expected = jnp.where(done[:, None], data(keys[:, 1]), data(before.info["reset_key"]))
+    np.testing.assert_array_equal(data(after.info["reset_key"]), expected)
+
+
 @pytest.mark.parametrize("batch_axes", [1, 2])
-def test_members_of_a_population_skip_the_reset_unless_one_has_ended(batch_axes: int) -> None:
-    resets = []
-
-    class ResetCountingEnv(CountingEnv):
-        def reset(self, rng: jax.Array) -> State:
-            jax.debug.callback(lambda: resets.append(1))
-            return super().reset(rng)
-
-    wrapped = envs.EpisodeWrapper(ResetCountingEnv(end=4, episode_length=100))
+def test_members_of_a_population_reset_only_what_has_ended(batch_axes: int) -> None:
+    env = ResetCountingEnv(4, 100)
+    wrapped = envs.EpisodeWrapper(env)
     members = [aged(wrapped, 0, [1.0, 0.0]), aged(wrapped, 1, [0.0, 0.0])]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
     step, alone = wrapped.step, jax.jit(wrapped.step)
@@ -174,11 +221,11 @@ def test_members_of_a_population_skip_the_reset_unless_one_has_ended(batch_axes:
     step, actions = jax.jit(step), jnp.zeros((2, 1))
     counts = []
     for _ in range(6):
-        resets.clear()
+        env.resets.clear()
         together = step(together, actions)
         jax.block_until_ready(together)
         jax.effects_barrier()
-        counts.append(len(resets))
+        counts.append(len(env.resets))
         members = [alone(state, actions) for state in members]
         expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
         assert_same(
@@ -186,7 +233,7 @@ def test_members_of_a_population_skip_the_reset_unless_one_has_ended(batch_axes:
             expected,
         )
         jax.effects_barrier()
-    assert counts == [0, 0, 1, 1, 0, 0], "the first ends in step 3, the others in step 4"
+    assert counts == [0, 0, 1, 3, 0, 0], "the first ends in step 3, the others in step 4"
 
 
 def test_gradients_go_through_a_step() -> None:
@@ -206,6 +253,41 @@ def assert_same(actual: State, expected: State) -> None:
         is_key = jnp.issubdtype(left.dtype, jax.dtypes.prng_key)
         plain = jax.random.key_data if is_key else np.asarray
         np.testing.assert_array_equal(plain(left), plain(right))
+
+
+def test_first_episodes_are_spread_over_all_lengths() -> None:
+    n, length = 4_000, 5
+    states = run(CountingEnv(end=99, episode_length=length), length + 1, n, spread=True)
+    skipped = states[0].info["skipped_steps"]
+    np.testing.assert_array_equal(states[0].info["steps"], skipped)
+    # Five equal shares, to four standard deviations of a binomial draw.
+    np.testing.assert_allclose(np.bincount(skipped.astype(int)), n / 5, atol=4 * (n * 0.16) ** 0.5)
+    for steps, state in enumerate(states[1:], start=1):
+        np.testing.assert_array_equal(state.done, (skipped + steps) % length == 0)
+        in_first = skipped + steps <= length
+        np.testing.assert_array_equal(state.info["skipped_steps"], np.where(in_first, skipped, 0))
+        made = np.where(in_first, steps, skipped + steps - length)
+        np.testing.assert_array_equal(state.info["episode_cost"], made)
+
+
+class DiscountedCountingEnv(CountingEnv):
+    def __init__(self, episode_length: int):
+        super().__init__(99, episode_length)
+        self.spec = dataclasses.replace(self.spec, cost_discount=0.5)
+
+
+def test_costs_of_a_shortened_episode_are_discounted_from_its_start() -> None:
+    states = run(DiscountedCountingEnv(4), 7, 64, spread=True)
+    skipped = states[0].info["skipped_steps"]
+    assert set(np.unique(skipped)) == {0, 1, 2, 3}
+    for steps, state in enumerate(states[1:], start=1):
+        made = np.where(skipped + steps <= 4, steps, (skipped + steps - 1) % 4 + 1)
+        np.testing.assert_allclose(state.info["episode_cost"], 2 - 0.5 ** (made - 1.0))
+
+
+def test_without_spreading_nothing_is_skipped() -> None:
+    for state in run(CountingEnv(end=99, episode_length=3), 3):
+        assert "skipped_steps" not in state.info
 
 
 def test_info_of_the_caller_is_left_alone() -> None:

@@ -42,7 +42,7 @@ def test_several_limits_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda r: r.update(format_version=99), "format_version: got 99, allowed is 4 to 6"),
+        (lambda r: r.update(format_version=99), "format_version: got 99, allowed is 4 to 7"),
         (lambda r: r.pop("format_version"), "format_version: got None"),
         (lambda r: r.pop("config"), "missing field 'config'"),
         (lambda r: r["config"].update(colour="red"), "unknown field 'colour' in Config"),
@@ -81,18 +81,20 @@ def test_a_file_that_is_no_config_is_one_clear_line(directory, text):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("version", [4, 5, 6])
 def test_a_run_of_an_older_version_is_read(directory, version):
     def as_before(record):
         record["format_version"] = version
-        del record["config"]["agent"]["chain_gradient"]
+        del record["config"]["loop"]["spread_episodes"]
+        if version < 6:
+            del record["config"]["agent"]["chain_gradient"]
         if version < 5:
             del record["config"]["health"]
 
     change(directory, as_before)
     assert directory.read_config() == tiny_config()
     directory.add_resumption(tiny_config(), [])  # From here on the file is of this version.
-    assert json.loads(directory.config_file.read_text())["format_version"] == 6
+    assert json.loads(directory.config_file.read_text())["format_version"] == 7
 
 
 def test_only_new_or_empty_folders_are_free(tmp_path, directory):

@@ -94,7 +94,7 @@ def test_run_directory_holds_everything(whole):
 def test_config_file_says_where_the_run_came_from(whole):
     record = json.loads((whole[1] / "config.json").read_text())
     assert record["config"] == json.loads(json.dumps(dataclasses.asdict(tiny_config())))
-    assert record["format_version"] == 6
+    assert record["format_version"] == 7
     assert record["command"] == ["algd", "train"]
     assert record["device"]["platform"] == jax.devices()[0].platform
     assert record["versions"]["jax"] == jax.__version__

@@ -70,7 +70,12 @@ def test_members_never_communicate():
 
 
 LARGE = tiny_config(
-    epoch_steps=64, num_envs=DEVICES, batch_size=16, updates_per_step=2, replay_capacity=1024
+    epoch_steps=64,
+    num_envs=DEVICES,
+    batch_size=16,
+    updates_per_step=2,
+    replay_capacity=1024,
+    spread_episodes=True,
 )
 
 

@@ -70,6 +70,21 @@ def test_epoch_counts_steps_updates_and_episodes():
     assert describe(state.health, CHECKED) is None
 
 
+def test_episodes_cut_short_to_spread_them_do_not_count():
+    trainer, hyper, state = make(ProbeEnv(), spread_episodes=True, num_envs=32, replay_capacity=768)
+    skipped = np.asarray(state.env.info["skipped_steps"])
+    assert len(np.unique(skipped)) > 4
+    state = jax.jit(trainer.warmup)(state, hyper)  # One step.
+    for epoch in range(8):  # Of two steps each.
+        state, metrics = jax.jit(trainer.train_epoch)(state, hyper)
+        clock = skipped[:, None] + 1 + 2 * epoch + np.arange(1, 3)
+        whole = (clock % 8 == 0) & ((skipped[:, None] == 0) | (clock > 8))
+        assert int(metrics.episodes) == whole.sum()
+        if whole.any():
+            np.testing.assert_allclose(metrics.episode_return, 8.0)
+            np.testing.assert_allclose(metrics.episode_cost, 4.0)
+
+
 def test_episode_cost_is_summed_as_the_limit_sums_it():
     trainer, _, state = make(DiscountedProbe())
     step = jax.jit(trainer._vector_env.step)
