@@ -97,8 +97,6 @@ def _run(command: str, argv: list[str]) -> int:
     """Run a command, turning its errors into one line and an exit code."""
     try:
         prepare_jax()
-        if "" not in sys.path:  # So that --env module:attribute finds a file of this folder.
-            sys.path.append("")
         from algd_jax.errors import ConfigError
 
         module = importlib.import_module(f"algd_jax.commands.{command}")
@@ -121,7 +119,8 @@ def prepare_jax() -> None:
 
     keep_compiled_programs()
     # Orbax logs tracebacks of errors that it raises too, and those are told in one line.
-    for name in ("absl", "asyncio"):
+    # Matplotlib quotes what it does not know in a matplotlibrc of the current folder.
+    for name in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     if sys.unraisablehook is sys.__unraisablehook__:

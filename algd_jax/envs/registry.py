@@ -1,8 +1,11 @@
 """Names of environments and how each is built."""
 
+import contextlib
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -92,9 +95,28 @@ def _import_factory(name: str) -> Factory:
     """What "module:attribute" stands for."""
     module, _, attribute = name.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        with _current_folder_searched(module):
+            factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"env: cannot import {name!r}: {error}") from error
     if not callable(factory):
         raise ConfigError(f"env: {name!r} is a {type(factory).__name__}, expected a function")
     return factory
+
+
+@contextlib.contextmanager
+def _current_folder_searched(module: str) -> Iterator[None]:
+    """Context in which a module that is not installed is looked for in the current folder.
+
+    Only here, where the user named the module: libraries import optional packages whenever they
+    like, and the current folder may be a stranger's.
+    """
+    package = module.partition(".")[0]
+    if package in sys.modules or (package and importlib.util.find_spec(package)):
+        yield
+        return
+    sys.path.append("")
+    try:
+        yield
+    finally:
+        sys.path.remove("")

@@ -23,6 +23,7 @@ from algd_jax.runs.compare.series import (
 )
 from algd_jax.runs.compare.statistics import Estimate
 from algd_jax.runs.compare.summary import Comparison, Row
+from algd_jax.runs.picture_style import picture_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,7 @@ def cost_label(comparison: Comparison, env: str) -> str:
     return EXCESS_LABEL if limited_in(comparison, env) else COST_LABEL
 
 
+@picture_style()
 def draw_curves(comparison: Comparison, title: str = "") -> bytes:
     """Return and cost over environment steps, a row of panels per environment."""
     from matplotlib.ticker import EngFormatter
@@ -59,18 +61,19 @@ def draw_curves(comparison: Comparison, title: str = "") -> bytes:
                 part = epochs[(epochs.env == env) & (epochs.configuration == name)]
                 if len(part):
                     _draw_line(axes, learning_curve(part, quantity), style, len(styles))
-            axes.set(title=_plain(f"{env}: {quantity}"), xlabel="environment steps")
+            axes.set(title=f"{env}: {quantity}", xlabel="environment steps")
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         _draw_limits(costs.axhline, limits_of(comparison, list(styles), env))
         returns.set_ylabel(RETURN_LABEL)
         costs.set_ylabel(cost_label(comparison, env))
         if not limited_in(comparison, env):
             costs.set_ylim(bottom=0)
-    figure.suptitle(_plain(title))
+    figure.suptitle(title)
     _add_legend(figure, comparison, ["interquartile mean over runs", *_band_note(figure)])
     return _png(figure)
 
 
+@picture_style()
 def draw_trade_off(comparison: Comparison) -> bytes:
     """Return against mean cost, with the limit and the feasible Pareto front."""
     columns = min(len(comparison.rows), 2)
@@ -84,7 +87,7 @@ def draw_trade_off(comparison: Comparison) -> bytes:
         for row in rows:
             _draw_point(axes, row, styles.get(row.configuration))
         label = f"mean {cost_label(comparison, env)}"
-        axes.set(title=_plain(env), xlabel=label, ylabel=f"IQM {RETURN_LABEL}")
+        axes.set(title=env, xlabel=label, ylabel=f"IQM {RETURN_LABEL}")
     for axes in panels.flat[len(comparison.rows) :]:
         axes.remove()
     others = ["grey: the others"] if len(comparison.ranking) > len(styles) else []
@@ -93,6 +96,7 @@ def draw_trade_off(comparison: Comparison) -> bytes:
     return _png(figure)
 
 
+@picture_style()
 def draw_profiles(comparison: Comparison) -> bytes:
     """Shares of runs with a return above, and with a cost up to, each threshold."""
     figure, panels = _figure(1, 2)
@@ -150,12 +154,7 @@ def _styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def _wrapped(name: str) -> str:
-    return _plain("\n".join(textwrap.wrap(name, 60)))
-
-
-def _plain(text: str) -> str:
-    """The text as it is: Matplotlib would take what is between dollars for mathematics."""
-    return text.replace("$", r"\$")
+    return "\n".join(textwrap.wrap(name, 60))
 
 
 def _draw_line(axes: Axes, line: Line, style: dict[str, Any], lines: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from algd_jax.runs.picture_style import picture_style
 from algd_jax.runs.render.episodes import Episode
 from algd_jax.runs.render.plan import Plan, Shape
 from algd_jax.runs.render.series import heading, is_over, progress_of
@@ -21,6 +22,7 @@ _PATH, _COST, _GOAL = "#1f3b73", "#d01c1c", "#128a2e"
 _COLUMNS = 3
 
 
+@picture_style()
 def draw_maps(
     episodes: Sequence[Episode], plans: Sequence[Plan], limit: float | None, title: str
 ) -> bytes:
@@ -112,6 +114,7 @@ def _add_legend(figure: Figure, plans: Sequence[Plan]) -> None:
     figure.legend(handles=marks, loc="outside lower center", ncols=5, fontsize=8.5, frameon=False)
 
 
+@picture_style()
 def draw_series(
     episodes: Sequence[Episode], limit: float | None, period: float, title: str
 ) -> bytes:
