@@ -255,6 +255,8 @@ class Config:
       preset: the preset these values started from.
       seed: seed of every random draw of the run.
       random_start: draw the robot's start pose instead of the suite's constant one.
+      physics: what simulates the velocity bodies: mujoco (its C code, on a CPU), mjx, or auto, the
+        faster one on the device; environments without that choice take only auto.
       constraints: the costs to limit, each by its number of cost_limit: cost, the total, or parts
         of it that the environment names.
       loop: sizes of the training loop.
@@ -268,6 +270,7 @@ class Config:
     preset: str = "quick"
     seed: int = 0
     random_start: bool = False
+    physics: str = "auto"
     constraints: tuple[str, ...] = (TOTAL_COST,)
     loop: LoopConfig = LoopConfig()
     agent: AgentConfig = AgentConfig()

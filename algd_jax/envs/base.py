@@ -164,6 +164,8 @@ class SafetyEnv(Env):
     """
 
     spec: EnvSpec
+    physics: str = "auto"
+    """What simulates it, where `make` takes that as an option."""
 
     @property
     def observation_size(self) -> int:

@@ -64,7 +64,8 @@ def make(name: str, **options: Any) -> SafetyEnv:
 
     Args:
       name: one of `list_envs()`, or "module:attribute" for a factory that can be imported.
-      **options: keyword options of that environment; navigation tasks take `random_start: bool`.
+      **options: keyword options of that environment; navigation tasks take `random_start: bool`,
+        velocity tasks `physics: "auto", "mujoco" or "mjx"`.
 
     Raises:
       ConfigError: unknown name or option, a value an option does not take, or a factory that

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+from typing import Any
 
 import jax
 
@@ -31,13 +33,14 @@ def stream_key(seed: int, stream: Stream) -> jax.Array:
 
 
 def build(config: Config) -> Trainer:
-    """Environment, algorithm and loop of a run.
+    """Environment, algorithm and loop of a run; its configuration names the physics chosen.
 
     Raises:
       ConfigError: if the configuration cannot work.
     """
     validate(config)
     env = _make_env(config)
+    config = dataclasses.replace(config, physics=env.physics)
     _check_constraints(config, env.spec)
     check_discount(config, env.spec)
     algorithm = make_algorithm(
@@ -71,7 +74,14 @@ def check_discount(config: Config, spec: EnvSpec) -> None:
         )
 
 
+def settled(config: Config) -> Config:
+    """The same configuration, with the physics named that is chosen on this device."""
+    return dataclasses.replace(config, physics=_make_env(config).physics)
+
+
 def _make_env(config: Config) -> SafetyEnv:
-    # Only when asked for: not every environment has a random start.
-    options = {"random_start": True} if config.random_start else {}
+    # Only what is asked for: not every environment has these options.
+    options: dict[str, Any] = {"random_start": True} if config.random_start else {}
+    if config.physics != Config.physics:
+        options["physics"] = config.physics
     return make(config.env, **options)

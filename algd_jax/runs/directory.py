@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from algd_jax.config import Config, HealthConfig
+from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
 from algd_jax.envs.registry import is_code
+from algd_jax.envs.velocity.suites import VELOCITY_TASKS
 from algd_jax.errors import ConfigError, shown
 from algd_jax.runs.files import create, is_leftover, replace
 from algd_jax.runs.locks import locked
@@ -249,8 +250,13 @@ def _add_what_came_later(config: dict[str, Any], version: int) -> None:
         config.setdefault("health", dataclasses.asdict(HealthConfig()))
     if version < 6 and isinstance(config.get("agent"), dict):
         config["agent"].setdefault("chain_gradient", True)
-    if version < 7 and isinstance(config.get("loop"), dict):
-        config["loop"].setdefault("spread_episodes", False)
+    if version < 7:
+        # The later numbers' defaults are what runs did before there was a choice.
+        for group, kind in (("loop", LoopConfig), ("agent", AgentConfig), ("hyper", Hyper)):
+            if isinstance(config.get(group), dict):
+                config[group] = dataclasses.asdict(kind()) | config[group]
+        had_a_choice = str(config.get("env")) in VELOCITY_TASKS
+        config.setdefault("physics", "mjx" if had_a_choice else "auto")
 
 
 def from_dict(kind: type, values: dict[str, Any], source: str) -> Any:

@@ -117,6 +117,7 @@ def train(
     else:
         directory.check_free()
     trainer, hyper = _trainer(config, devices), config.hyper.as_arrays()
+    config = trainer.config
     first = jax.devices()[0]
     required = required_memory(trainer, hyper)
     if first.platform != "cpu":
@@ -432,7 +433,8 @@ def metrics_record(config: Config, metrics: EpochMetrics) -> Record:
 
 def _title(config: Config, directory: RunDirectory) -> str:
     device = jax.devices()[0]
+    physics = "" if config.physics == Config.physics else f", physics {config.physics}"
     return (
         f"{config.algorithm} on {config.env}, preset {config.preset}, seed {config.seed}, "
-        f"{device.platform} ({device.device_kind}) -> {directory.path}"
+        f"{device.platform} ({device.device_kind}){physics} -> {directory.path}"
     )

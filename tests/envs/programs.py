@@ -11,9 +11,9 @@ from algd_jax.envs import SafetyEnv, State
 
 
 @functools.cache
-def batched_step(name: str) -> tuple[SafetyEnv, Any]:
+def batched_step(name: str, **options: Any) -> tuple[SafetyEnv, Any]:
     """An environment, and its jitted step of a batch; one program for each size of batch."""
-    env = envs.make(name)
+    env = envs.make(name, **options)
     return env, jax.jit(jax.vmap(env.step))
 
 

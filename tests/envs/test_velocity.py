@@ -16,6 +16,8 @@ from algd_jax.envs.velocity.suites import BODIES, VELOCITY_TASKS
 from tests.envs import velocity_fidelity
 from tests.envs.programs import batched_step
 
+PHYSICS = ("mujoco", "mjx")
+
 # nq, nv, nu, total mass [kg], gears, physics step [s]
 MODELS = {
     "Hopper": (6, 6, 3, 15.820, [200] * 3, 0.002),
@@ -46,7 +48,7 @@ SPECS = {
 
 @pytest.fixture(scope="module")
 def hopper() -> SafetyEnv:
-    return envs.make("SafetyHopperVelocity-v1")
+    return envs.make("SafetyHopperVelocity-v1", physics="mjx")
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -72,10 +74,11 @@ def test_details_of_the_older_walker_and_swimmer() -> None:
     assert not swimmer.geom_contype.any()
 
 
+@pytest.mark.parametrize("physics", PHYSICS)
 @pytest.mark.parametrize("name", SPECS)
-def test_specification(name: str) -> None:
+def test_specification(name: str, physics: str) -> None:
     size, actions, bound, limit, period, discount = SPECS[name]
-    env = envs.make(name)
+    env = envs.make(name, physics=physics)
     assert dataclasses.asdict(env.spec) == {
         "name": name,
         "observation_size": size,
@@ -96,18 +99,19 @@ def test_specification(name: str) -> None:
         {"y_velocity"} if VELOCITY_TASKS[name].body.axes > 1 else set()
     )
     assert set(first.metrics) == wanted
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(first))
+    assert all(leaf.dtype in (jnp.float32, jnp.uint32) for leaf in jax.tree.leaves(first))
 
 
 RECORDED = [
-    *velocity_fidelity.TASKS[:3],
-    pytest.param(velocity_fidelity.TASKS[3], marks=pytest.mark.slow),
+    *((task, "mujoco") for task in velocity_fidelity.TASKS),
+    *((task, "mjx") for task in velocity_fidelity.TASKS[:3]),
+    pytest.param(velocity_fidelity.TASKS[3], "mjx", marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize("task", RECORDED)
-def test_recorded_steps(task: str) -> None:
-    result = velocity_fidelity.compare(task)
+@pytest.mark.parametrize(("task", "physics"), RECORDED)
+def test_recorded_steps(task: str, physics: str) -> None:
+    result = velocity_fidelity.compare(task, physics)
     assert not result.cost_differs.any()
     assert not result.terminated_differs.any()
     assert result.errors["reward"].max() < 1e-4
@@ -115,16 +119,15 @@ def test_recorded_steps(task: str) -> None:
         assert error.max() < 1e-4 * result.scales[name], name
 
 
-@pytest.mark.parametrize("task", RECORDED)
-def test_first_observations_are_the_recorded_ones(task: str) -> None:
-    golden, env = velocity_fidelity.load(task), envs.make(task)
+@pytest.mark.parametrize(("task", "physics"), RECORDED)
+def test_first_observations_are_the_recorded_ones(task: str, physics: str) -> None:
+    golden, env = velocity_fidelity.load(task), envs.make(task, physics=physics)
     first = golden["t"] == 0
 
     @jax.jit
     @jax.vmap
     def observe(qpos: jax.Array, qvel: jax.Array) -> jax.Array:
-        scene = env._scene
-        return env._observe(qpos, qvel, env._derive(scene.model, scene.still(qpos, qvel))[1])
+        return env._observe(qpos, qvel, env._simulator.start(qpos, qvel).forces)
 
     got = observe(*(jnp.asarray(golden[name][first], jnp.float32) for name in ("qpos", "qvel")))
     np.testing.assert_allclose(got, golden["obs"][first], atol=1e-5)
@@ -134,13 +137,13 @@ def test_free_flight_is_that_of_mujoco(hopper: SafetyEnv) -> None:
     """Fifty physics steps in the air, joint limits reached, against MuJoCo in double precision."""
     model = build_model("hopper")
     data = mujoco.MjData(model)
-    scene = hopper._scene
+    scene = hopper._simulator.scene
     action = jnp.array([0.4, -0.7, 0.2])
     data.qpos[:] = [0.0, 3.0, 0.1, -0.5, -0.8, 0.3]
     data.qvel[:] = [0.5, 0.2, -0.3, 1.0, -1.0, 0.5]
     data.ctrl[:] = action
     qpos, qvel = (jnp.asarray(value, jnp.float32) for value in (data.qpos, data.qvel))
-    motion = Motion(qpos, qvel, jnp.zeros(6), hopper._blank(scene.model, scene.template))
+    motion = Motion(qpos, qvel, jnp.zeros(6), (jnp.zeros(1), jnp.zeros(0)))
 
     @jax.jit
     def fly(motion: Motion) -> Motion:
@@ -183,16 +186,15 @@ def test_bodies_without_recordings_accelerate_as_in_mujoco(asset: str) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name == "Humanoid")) for name in BODIES],
-)
-def test_reset_noise(name: str) -> None:
-    body, env = BODIES[name], envs.make(f"Safety{name}Velocity-v1")
+@pytest.mark.parametrize("physics", PHYSICS)
+@pytest.mark.parametrize("name", BODIES)
+def test_reset_noise(name: str, physics: str) -> None:
+    body, env = BODIES[name], envs.make(f"Safety{name}Velocity-v1", physics=physics)
     states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(1), 400))
-    rest = env._scene.model.qpos0
+    model = build_model(body.asset)
+    rest = model.qpos0
     noise = np.asarray(states.pipeline_state.qpos - rest)
-    if len(rest) > env._scene.model.nv:
+    if len(rest) > model.nv:
         lengths = np.linalg.norm(states.pipeline_state.qpos[:, 3:7], axis=1)
         np.testing.assert_allclose(lengths, 1.0, atol=1e-6)
         noise = np.delete(noise, slice(3, 7), axis=1)
@@ -264,16 +266,19 @@ def test_cost_of_a_velocity(name: str, velocity: list[float], cost: float) -> No
     assert got.dtype == jnp.float32
 
 
-@pytest.fixture(scope="module")
-def hopper_step(hopper: SafetyEnv) -> tuple[State, jax.Array, State]:
+@pytest.fixture(scope="module", params=PHYSICS)
+def hopper_step(request: pytest.FixtureRequest) -> tuple[SafetyEnv, State, jax.Array, State]:
     """As many first states as are recorded, actions beyond the range, and the states after."""
-    states = jax.jit(jax.vmap(hopper.reset))(jax.random.split(jax.random.key(2), 160))
+    env, step = batched_step("SafetyHopperVelocity-v1", physics=request.param)
+    states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(2), 160))
     actions = jax.random.uniform(jax.random.key(3), (160, 3), minval=-1.5, maxval=1.5)
-    return states, actions, batched_step("SafetyHopperVelocity-v1")[1](states, actions)
+    return env, states, actions, step(states, actions)
 
 
-def test_reward_and_metrics_in_closed_form(hopper_step: tuple[State, jax.Array, State]) -> None:
-    before, action, after = hopper_step
+def test_reward_and_metrics_in_closed_form(
+    hopper_step: tuple[SafetyEnv, State, jax.Array, State],
+) -> None:
+    _, before, action, after = hopper_step
     moved = after.pipeline_state.qpos[:, 0] - before.pipeline_state.qpos[:, 0]
     velocity = moved / 0.008
     np.testing.assert_allclose(after.metrics["x_velocity"], velocity, atol=1e-6)
@@ -283,17 +288,17 @@ def test_reward_and_metrics_in_closed_form(hopper_step: tuple[State, jax.Array, 
 
 
 def test_motors_clip_but_the_control_cost_does_not(hopper: SafetyEnv) -> None:
-    scene = hopper._scene
+    scene = hopper._simulator.scene
     np.testing.assert_array_equal(
         scene.drive(jnp.array([3.0, -3.0, 0.5])), scene.drive(jnp.array([1.0, -1.0, 0.5]))
     )
 
 
 def test_one_example_and_a_batch_agree(
-    hopper: SafetyEnv, hopper_step: tuple[State, jax.Array, State]
+    hopper_step: tuple[SafetyEnv, State, jax.Array, State],
 ) -> None:
-    before, action, after = hopper_step
-    one = jax.jit(hopper.step)(jax.tree.map(lambda leaf: leaf[5], before), action[5])
+    env, before, action, after = hopper_step
+    one = jax.jit(env.step)(jax.tree.map(lambda leaf: leaf[5], before), action[5])
     np.testing.assert_allclose(one.obs, after.obs[5], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(one.reward, after.reward[5], atol=1e-4)
 
@@ -304,13 +309,15 @@ def test_wrong_action_shape_is_refused(hopper: SafetyEnv) -> None:
         jax.eval_shape(hopper.step, state, jnp.zeros(2))
 
 
-def test_falls_terminate_and_time_outs_truncate(hopper: SafetyEnv) -> None:
-    wrapped = envs.EpisodeWrapper(hopper)
+@pytest.mark.parametrize("physics", PHYSICS)
+def test_falls_terminate_and_time_outs_truncate(physics: str) -> None:
+    wrapped = envs.EpisodeWrapper(envs.make("SafetyHopperVelocity-v1", physics=physics))
     step = jax.jit(wrapped.step)
     state = jax.jit(wrapped.reset)(jax.random.split(jax.random.key(0), 3))
-    fallen = state.pipeline_state.qpos.at[0, 1].set(0.5)
+    qpos, qvel = state.pipeline_state.qpos, state.pipeline_state.qvel
+    fallen = jax.jit(jax.vmap(wrapped.env._simulator.start))(qpos.at[0, 1].set(0.5), qvel).state
     state = state.replace(
-        pipeline_state=state.pipeline_state.replace(qpos=fallen),
+        pipeline_state=fallen,
         info={**state.info, "steps": state.info["steps"].at[1].set(999.0)},
     )
     state = step(state, jnp.zeros((3, 3)))

@@ -5,13 +5,15 @@ is replayed on its own, as in `tests.envs.fidelity`.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from algd_jax import envs
-from algd_jax.envs.velocity.env import VelocityState
+from algd_jax.envs.velocity.with_mjx import VelocityState
+from algd_jax.envs.velocity.with_mujoco import MujocoState
 from tests.envs.fidelity import Comparison, load
 from tests.envs.programs import batched_step, blank_states
 
@@ -25,10 +27,10 @@ HUMANOID_FORCES = {"cinert": 140, "cvel": 84, "qfrc_actuator": 23, "cfrc_ext": 8
 
 
 @functools.cache
-def compare(task: str) -> Comparison:
+def compare(task: str, physics: str) -> Comparison:
     """Replays all recorded steps of a task."""
     golden = load(task)
-    after = jax.device_get(replay(task, golden))
+    after = jax.device_get(replay(task, golden, physics))
     state = after.pipeline_state
     wanted = {
         "qpos": (state.qpos, golden["next_qpos"]),
@@ -54,42 +56,77 @@ def compare(task: str) -> Comparison:
     )
 
 
-def replay(task: str, golden: dict[str, np.ndarray]) -> envs.State:
+def replay(task: str, golden: dict[str, np.ndarray], physics: str) -> envs.State:
     """States [S] after the recorded steps.
 
     The recordings lack the place from which the original measures the next velocity, which is that
     of the step before; so all steps run twice, and the second time start from the first's places.
     """
-    env, step = batched_step(task)
-    qpos, qvel, qacc, action = (
-        jnp.asarray(golden[name], jnp.float32)
-        for name in ("qpos", "qvel", "qacc_warmstart", "action")
+    env, step = batched_step(task, physics=physics)
+    make_states, read_places = _STATES[physics]
+    action = jnp.asarray(golden["action"], jnp.float32)
+
+    def replay_from(places: np.ndarray) -> envs.State:
+        before = make_states(golden, places)
+        return step(blank_states(env, len(places), before), action)
+
+    first = start_places(env, golden)
+    previous = np.roll(read_places(replay_from(first).pipeline_state, env), 1, axis=0)
+    return replay_from(np.where(golden["t"][:, None] == 0, first, previous))
+
+
+def start_places(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> np.ndarray:
+    """Places [S, axes] of the recorded coordinates themselves; right at an episode's start."""
+    qpos, qvel = (jnp.asarray(golden[name], jnp.float32) for name in ("qpos", "qvel"))
+    states = jax.jit(jax.vmap(env._simulator.start))(qpos, qvel).state
+    return _STATES[env.physics][1](states, env)
+
+
+def _mjx_states(golden: dict[str, np.ndarray], places: np.ndarray) -> VelocityState:
+    recorded = [golden[name] for name in ("qpos", "qvel", "qacc_warmstart")]
+    return VelocityState(*(jnp.asarray(part, jnp.float32) for part in (*recorded, places)))
+
+
+def _mujoco_states(golden: dict[str, np.ndarray], places: np.ndarray) -> MujocoState:
+    recorded = [golden[name] for name in ("qpos", "qvel", "qacc_warmstart")]
+    return mujoco_states(*recorded, places)
+
+
+def mujoco_states(
+    qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, places: np.ndarray
+) -> MujocoState:
+    """States [S] from float64 numbers; time, on which nothing depends, is 0."""
+    time = np.zeros((len(qpos), 1))
+    numbers = np.concatenate([time, qpos, qvel, warmstart, places], axis=1)
+    return MujocoState(
+        jnp.asarray(qpos, jnp.float32),
+        jnp.asarray(qvel, jnp.float32),
+        jnp.asarray(numbers.astype(np.float64).view(np.uint32)),
     )
 
-    def replay_from(place: jax.Array) -> envs.State:
-        before = VelocityState(qpos, qvel, qacc, place)
-        return step(blank_states(env, len(qpos), before), action)
 
-    first = jnp.asarray(start_places(env, golden), jnp.float32)
-    previous = jnp.roll(replay_from(first).pipeline_state.place, 1, axis=0)
-    return replay_from(jnp.where(golden["t"][:, None] == 0, first, previous))
+def exact_numbers(state: MujocoState) -> np.ndarray:
+    """The float64 numbers [S, W / 2] of states: time, qpos, qvel, warm start, place."""
+    return np.ascontiguousarray(state.exact).view(np.float64)
 
 
-def start_places(env: envs.SafetyEnv, golden: dict[str, np.ndarray]) -> jax.Array:
-    """Places [S, axes] of the recorded coordinates themselves; right at an episode's start."""
+_STATES: dict[str, tuple[Any, Any]] = {
+    "mjx": (_mjx_states, lambda states, _: np.asarray(states.place)),
+    "mujoco": (
+        _mujoco_states,
+        lambda states, env: exact_numbers(states)[:, -env._task.body.axes :],
+    ),
+}
+"""How states are made of a recording and places, and how places [S, axes] are read from them."""
 
-    def place(qpos: jax.Array, qvel: jax.Array) -> jax.Array:
-        scene = env._scene
-        return env._derive(scene.model, scene.still(qpos, qvel))[0]
 
-    qpos, qvel = (jnp.asarray(golden[name], jnp.float32) for name in ("qpos", "qvel"))
-    return jax.jit(jax.vmap(place))(qpos, qvel)
-
-
-def table(task: str) -> str:
+def table(task: str, physics: str) -> str:
     """Markdown rows: component, then median, 99th percentile and worst error."""
-    result = compare(task)
-    lines = [f"| {task} | median | 99 % | worst | largest value |", "|---|---|---|---|---|"]
+    result = compare(task, physics)
+    lines = [
+        f"| {task}, {physics} | median | 99 % | worst | largest value |",
+        "|---|---|---|---|---|",
+    ]
     for name, error in result.errors.items():
         cells = (np.median(error), np.quantile(error, 0.99), error.max(), result.scales[name])
         lines.append(f"| {name} | " + " | ".join(f"{cell:.1e}" for cell in cells) + " |")
@@ -101,4 +138,5 @@ def table(task: str) -> str:
 
 if __name__ == "__main__":
     for task_name in TASKS:
-        print(table(task_name), end="\n\n")
+        for physics_name in ("mujoco", "mjx"):
+            print(table(task_name, physics_name), end="\n\n")

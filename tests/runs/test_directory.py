@@ -86,6 +86,7 @@ def test_a_run_of_an_older_version_is_read(directory, version):
     def as_before(record):
         record["format_version"] = version
         del record["config"]["loop"]["spread_episodes"]
+        del record["config"]["physics"]
         if version < 6:
             del record["config"]["agent"]["chain_gradient"]
         if version < 5:
@@ -95,6 +96,16 @@ def test_a_run_of_an_older_version_is_read(directory, version):
     assert directory.read_config() == tiny_config()
     directory.add_resumption(tiny_config(), [])  # From here on the file is of this version.
     assert json.loads(directory.config_file.read_text())["format_version"] == 7
+
+
+def test_an_older_run_of_a_body_was_simulated_by_mjx(directory):
+    def as_before(record):
+        record["format_version"] = 6
+        record["config"]["env"] = "Hopper"
+        del record["config"]["physics"]
+
+    change(directory, as_before)
+    assert directory.read_config().physics == "mjx"
 
 
 def test_only_new_or_empty_folders_are_free(tmp_path, directory):

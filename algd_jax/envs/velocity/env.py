@@ -1,33 +1,24 @@
 """The velocity environment: one class for all rows of `suites`."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mujoco
-from flax import struct
-from mujoco import mjx
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State, in_full_precision
-from algd_jax.envs.velocity.physics import Motion, build_model, build_scene
+from algd_jax.envs.velocity.physics import build_model
+from algd_jax.envs.velocity.simulator import Simulator
 from algd_jax.envs.velocity.suites import VelocityTask
+from algd_jax.envs.velocity.with_mjx import MjxSimulator
+from algd_jax.envs.velocity.with_mujoco import MujocoSimulator
+from algd_jax.errors import ConfigError, unknown_name
 
-__all__ = ["VelocityEnv", "VelocityState"]
+__all__ = ["PHYSICS", "VelocityEnv"]
 
 
-@struct.dataclass
-class VelocityState:
-    """Everything that an episode carries from step to step.
-
-    Attributes:
-      qpos: [nq] coordinates.
-      qvel: [nv] velocities.
-      qacc: [nv] the last evaluated acceleration, where the contact solver starts.
-      place: [axes] horizontal place from which the next velocity is measured [m].
-    """
-
-    qpos: jax.Array
-    qvel: jax.Array
-    qacc: jax.Array
-    place: jax.Array
+PHYSICS = ("auto", "mujoco", "mjx")
+"""What may simulate the bodies: MuJoCo's C code or MJX; auto is the faster one on the device."""
 
 
 class VelocityEnv(SafetyEnv):
@@ -38,19 +29,23 @@ class VelocityEnv(SafetyEnv):
 
     Args:
       task: a row of `suites`.
+      physics: one of `PHYSICS`.
+
+    Raises:
+      ConfigError: for other physics, or MuJoCo's where programs run on an accelerator.
     """
 
-    def __init__(self, task: VelocityTask):
+    def __init__(self, task: VelocityTask, physics: str = "auto"):
         self._task = task
-        body = task.body
-        # Its numbers are exact; those on the device are rounded to float32.
-        model = build_model(body.asset, body.contact_points)
-        self._scene = build_scene(model, self._derive)
+        self.physics = _chosen(physics)
+        native = self.physics == "mujoco"
+        self._simulator: Simulator = MujocoSimulator(task) if native else MjxSimulator(task)
+        body, model = task.body, build_model(task.body.asset)
+        self._rest, self._velocities = model.qpos0, model.nv
         low, high = model.actuator_ctrlrange.T
-        forces = jax.eval_shape(self._derive, self._scene.model, self._scene.template)[1]
         self.spec = EnvSpec(
             name=task.name,
-            observation_size=model.nq - body.axes + model.nv + forces.shape[0],
+            observation_size=model.nq - body.axes + model.nv + self._simulator.forces,
             action_size=model.nu,
             action_low=tuple(float(bound) for bound in low),
             action_high=tuple(float(bound) for bound in high),
@@ -61,25 +56,29 @@ class VelocityEnv(SafetyEnv):
             timeout_terminal=task.timeout_terminal,
         )
 
+    @property
+    def backend(self) -> str:
+        return self.physics
+
     @in_full_precision
     def reset(self, rng: jax.Array) -> State:
         """Starts an episode from the body's pose with noise on coordinates and velocities."""
-        model, body = self._scene.model, self._task.body
+        body, rest, nv = self._task.body, jnp.asarray(self._rest, jnp.float32), self._velocities
         position_key, velocity_key = jax.random.split(rng)
-        qpos = model.qpos0 + body.noise * jax.random.uniform(position_key, (model.nq,), minval=-1.0)
+        qpos = rest + body.noise * jax.random.uniform(position_key, rest.shape, minval=-1.0)
         if body.velocity_noise is None:
-            qvel = body.noise * jax.random.uniform(velocity_key, (model.nv,), minval=-1.0)
+            qvel = body.noise * jax.random.uniform(velocity_key, (nv,), minval=-1.0)
         else:
-            qvel = body.velocity_noise * jax.random.normal(velocity_key, (model.nv,))
-        if model.nq > model.nv:
+            qvel = body.velocity_noise * jax.random.normal(velocity_key, (nv,))
+        if len(rest) > nv:
             orientation = qpos[3:7]
             qpos = qpos.at[3:7].divide(jnp.sqrt(jnp.sum(orientation**2)))
-        place, forces = self._derive(model, self._scene.still(qpos, qvel))
+        started = self._simulator.start(qpos, qvel)
         zero = jnp.zeros(())
         velocities = ("x_velocity", "y_velocity")[: body.axes]
         return State(
-            pipeline_state=VelocityState(qpos, qvel, jnp.zeros_like(qvel), place),
-            obs=self._observe(qpos, qvel, forces),
+            pipeline_state=started.state,
+            obs=self._observe(qpos, qvel, started.forces),
             reward=zero,
             done=zero,
             metrics={"cost": zero, **dict.fromkeys(velocities, zero)},
@@ -89,28 +88,25 @@ class VelocityEnv(SafetyEnv):
     def step(self, state: State, action: jax.Array) -> State:
         """One control period, then reward and cost of the velocity over it."""
         self.check_action(action)
-        task, body, before = self._task, self._task.body, state.pipeline_state
-        motion = self._simulate(before, action)
-        place, forces = motion.derived
-        if body.place is None:
-            place = motion.qpos[: body.axes]
-        velocity = (place - before.place) / self.dt
+        task, body = self._task, self._task.body
+        state_after, velocity, forces = self._simulator.move(state.pipeline_state, action)
+        qpos, qvel = state_after.qpos, state_after.qvel
         reward = (
             body.forward_reward * velocity[0]
             + body.alive_bonus
             - body.control_cost * jnp.sum(action**2)
         )
-        healthy = body.healthy(motion.qpos, motion.qvel) if body.healthy else True
+        healthy = body.healthy(qpos, qvel) if body.healthy else True
         named = zip(("x_velocity", "y_velocity"), velocity, strict=False)
         return state.replace(
-            pipeline_state=VelocityState(motion.qpos, motion.qvel, motion.qacc, place),
-            obs=self._observe(motion.qpos, motion.qvel, forces),
+            pipeline_state=state_after,
+            obs=self._observe(qpos, qvel, forces),
             reward=reward,
             done=1.0 - jnp.asarray(healthy, jnp.float32),
             metrics={**state.metrics, "cost": _cost(task, velocity), **dict(named)},
         )
 
-    def draw(self, pipeline_state: VelocityState) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    def draw(self, pipeline_state: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """The body in one state."""
         model = build_model(self._task.body.asset)
         model.vis.global_.offwidth = model.vis.global_.offheight = 1024
@@ -118,30 +114,6 @@ class VelocityEnv(SafetyEnv):
         data.qpos[:] = pipeline_state.qpos
         mujoco.mj_forward(model, data)
         return model, data
-
-    def _simulate(self, state: VelocityState, action: jax.Array) -> Motion:
-        """The physics steps of one control period."""
-        model, template = self._scene.model, self._scene.template
-        start = Motion(state.qpos, state.qvel, state.qacc, self._blank(model, template))
-
-        drive = self._scene.drive(action)
-
-        def substep(motion: Motion, _: None) -> tuple[Motion, None]:
-            return self._scene.step(motion, drive), None
-
-        return jax.lax.scan(substep, start, length=self._task.body.frame_skip)[0]
-
-    def _derive(self, model: mjx.Model, data: mjx.Data) -> tuple[jax.Array, jax.Array]:
-        """Place [axes] and further observations [F] of the state in which data was evaluated."""
-        body = self._task.body
-        place = data.qpos[: body.axes] if body.place is None else body.place(data)
-        if not (self._task.observe_forces and body.forces):
-            return place, jnp.zeros((0,))
-        return place, body.forces(mjx.rne_postconstraint(model, data))
-
-    def _blank(self, model: mjx.Model, data: mjx.Data) -> tuple[jax.Array, jax.Array]:
-        shapes = jax.eval_shape(self._derive, model, data)
-        return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
     def _observe(self, qpos: jax.Array, qvel: jax.Array, forces: jax.Array) -> jax.Array:
         """The observation [O]: coordinates but the horizontal ones, velocities, forces."""
@@ -156,3 +128,18 @@ def _cost(task: VelocityTask, velocity: jax.Array) -> jax.Array:
     if task.threshold is None:
         return speed
     return (speed > task.threshold).astype(jnp.float32)
+
+
+def _chosen(physics: str) -> str:
+    """The physics itself where the choice is left to the device."""
+    if physics not in PHYSICS:
+        raise unknown_name("physics", physics, PHYSICS)
+    platform = jax.default_backend()
+    if physics == "auto":
+        return "mujoco" if platform == "cpu" else "mjx"
+    if physics == "mujoco" and platform != "cpu":
+        raise ConfigError(
+            f"physics: got mujoco on a {platform}, allowed is mjx "
+            "(mujoco runs on CPUs only, which JAX_PLATFORMS=cpu chooses)"
+        )
+    return physics

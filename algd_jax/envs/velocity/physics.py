@@ -1,5 +1,6 @@
-"""Bodies from Gymnasium's files, and how they move: forces, contacts, integration."""
+"""Bodies from Gymnasium's files, and how they move in MJX: forces, contacts, integration."""
 
+import copy
 import dataclasses
 import importlib.util
 import pathlib
@@ -210,9 +211,6 @@ def build_model(asset: str, contact_points: int = -1) -> mujoco.MjModel:
         mujoco.mj_setTotalmass(model, float(total_mass))
         mujoco.mj_setConst(model, mujoco.MjData(model))
     model.geom_margin[:] /= 2
-    model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
-    # Damping is made implicit by `Scene`, see `solve_positive`.
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     return model
 
 
@@ -226,6 +224,10 @@ def _asset_folder() -> pathlib.Path:
 
 def build_scene(model: mujoco.MjModel, derive: Callable[[mjx.Model, mjx.Data], Any]) -> Scene:
     """Puts a body on the device; `derive` as in `Scene`."""
+    model = copy.copy(model)
+    model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # MJX has no PGS, Humanoid's choice.
+    # Damping is made implicit by `Scene`, see `solve_positive`.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     motors = np.zeros((model.nu, model.nv), np.float32)
     dofs = model.jnt_dofadr[model.actuator_trnid[:, 0]]
     motors[np.arange(model.nu), dofs] = model.actuator_gear[:, 0]

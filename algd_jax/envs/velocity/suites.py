@@ -9,11 +9,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from mujoco import mjx
 
 __all__ = ["BODIES", "VELOCITY_TASKS", "Body", "VelocityTask"]
 
-Read = Callable[[mjx.Data], jax.Array]
 Rule = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -33,11 +31,10 @@ class Body:
       alive_bonus: of every step, the terminating one included.
       healthy: (qpos, qvel) -> [] boolean, False terminates; None never does.
       velocity_clip: observed velocities are clipped to plus or minus this.
-      place: reads the place [2] whose motion is the velocity, where forces were last evaluated;
-        None takes the first `axes` coordinates.
-      forces: reads further observations [F] where forces were last evaluated, if any.
-      contact_points: at most so many of the deepest contacts act, of each friction type; more than
-        random driving of the healthy body brings about, see `docs/velocity.md`.
+      place: what moves with the velocity, as the name of a field of MuJoCo's data and the index in
+        it, where forces were last evaluated; None takes the first `axes` coordinates.
+      contact_points: with MJX at most so many of the deepest contacts act, of each friction type;
+        more than random driving of the healthy body brings about, see `docs/velocity.md`.
     """
 
     asset: str
@@ -51,8 +48,7 @@ class Body:
     alive_bonus: float = 0.0
     healthy: Rule | None = None
     velocity_clip: float = float("inf")
-    place: Read | None = None
-    forces: Read | None = None
+    place: tuple[str, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +61,8 @@ class VelocityTask:
       cost_limit: allowed sum of costs, discounted by `cost_discount`.
       threshold: velocity [m/s] above which a step costs 1; None charges the speed itself.
       heading_free: whether speed in any direction counts, not only forward velocity.
-      observe_forces: whether the observation contains the body's `forces`.
+      forces: fields of MuJoCo's data that the observation ends with, [F] together, where forces
+        were last evaluated.
       cost_discount: per step, of the sum that `cost_limit` bounds.
       timeout_terminal: whether the original counts running out of time as terminal.
       episode_length: [environment steps].
@@ -76,7 +73,7 @@ class VelocityTask:
     cost_limit: float
     threshold: float | None = None
     heading_free: bool = True
-    observe_forces: bool = False
+    forces: tuple[str, ...] = ()
     cost_discount: float = 1.0
     timeout_terminal: bool = False
     episode_length: int = 1000
@@ -100,19 +97,8 @@ def _humanoid_healthy(qpos: jax.Array, qvel: jax.Array) -> jax.Array:
     return (qpos[2] > 1.0) & (qpos[2] < 2.0)
 
 
-def _torso(data: mjx.Data) -> jax.Array:
-    return data.xpos[1, :2]
-
-
-def _centre_of_mass(data: mjx.Data) -> jax.Array:
-    return data.subtree_com[0, :2]
-
-
-def _humanoid_forces(data: mjx.Data) -> jax.Array:
-    """Inertias, velocities, actuator forces and contact forces of the parts, [331]."""
-    parts = (data._impl.cinert, data.cvel, data.qfrc_actuator, data._impl.cfrc_ext)
-    return jnp.concatenate([part.reshape(-1) for part in parts])
-
+_HUMANOID_FORCES = ("cinert", "cvel", "qfrc_actuator", "cfrc_ext")
+"""Inertias, velocities, actuator forces and contact forces of the parts, 331 numbers."""
 
 BODIES = {
     "Hopper": Body(
@@ -144,7 +130,7 @@ BODIES = {
         velocity_noise=0.1,
         alive_bonus=1.0,
         healthy=_ant_healthy,
-        place=_torso,
+        place=("xpos", 1),
         contact_points=8,
     ),
     "Humanoid": Body(
@@ -156,8 +142,7 @@ BODIES = {
         forward_reward=1.25,
         alive_bonus=5.0,
         healthy=_humanoid_healthy,
-        place=_centre_of_mass,
-        forces=_humanoid_forces,
+        place=("subtree_com", 0),
         contact_points=10,
     ),
     "Walker2d": Body(
@@ -183,14 +168,16 @@ BODIES = {
 """By name; the numbers are Gymnasium's."""
 
 
-def _community(name: str, threshold: float, heading_free: bool = False) -> VelocityTask:
+def _community(
+    name: str, threshold: float, heading_free: bool = False, forces: tuple[str, ...] = ()
+) -> VelocityTask:
     return VelocityTask(
         name=f"Safety{name}Velocity-v1",
         body=BODIES[name],
         cost_limit=25.0,
         threshold=threshold,
         heading_free=heading_free,
-        observe_forces=BODIES[name].forces is not None,
+        forces=forces,
     )
 
 
@@ -208,7 +195,7 @@ _ROWS = (
     _community("Hopper", 0.7402),
     _community("HalfCheetah", 3.2096),
     _community("Ant", 2.6222, heading_free=True),
-    _community("Humanoid", 1.4149, heading_free=True),
+    _community("Humanoid", 1.4149, heading_free=True, forces=_HUMANOID_FORCES),
     _community("Walker2d", 2.3415),
     _community("Swimmer", 0.2282),
     _paper("Hopper", 82.748),

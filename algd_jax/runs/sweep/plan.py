@@ -10,7 +10,7 @@ from typing import NamedTuple
 from algd_jax.config import STOP, Config, Hyper, validate
 from algd_jax.envs import make
 from algd_jax.errors import ConfigError
-from algd_jax.runs.build import check_discount
+from algd_jax.runs.build import check_discount, settled
 from algd_jax.runs.sweep.grid import MOST_POINTS, Point
 from algd_jax.runs.sweep.halving import Halving, Rung, rungs
 
@@ -91,6 +91,7 @@ def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) 
                 f"on_bad_number: got {config.health.on_bad_number}, allowed in a sweep is {STOP}: "
                 "a trial that goes bad stays as it was before, and the others go on"
             )
+        config = settled(config)
         for point in points:
             for seed in range(config.seed, config.seed + seeds):
                 one = dataclasses.replace(config, seed=seed, hyper=config.hyper.replace(**point))
