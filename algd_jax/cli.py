@@ -110,7 +110,7 @@ def _run(command: str, argv: list[str]) -> int:
         return int(stop.code or _SUCCESS)
     except Exception as error:
         text = str(error).strip() or type(error).__name__
-        return _fail(text.splitlines()[0], _FAILED, "--debug" in argv)
+        return _fail(text.split("\n")[0], _FAILED, "--debug" in argv)
 
 
 def prepare_jax() -> None:
@@ -140,7 +140,8 @@ def _fail(message: str, code: int, traceback: bool = False) -> int:
     if traceback:
         import traceback as tracebacks
 
-        tracebacks.print_exc()
+        for line in tracebacks.format_exc().splitlines():
+            print(printable(line), file=sys.stderr)
     with contextlib.suppress(OSError):
         print(f"algd: {printable(message)}", file=sys.stderr)
     return code

@@ -273,7 +273,7 @@ ARGUMENTS = [
     ("landscape run --state run", "state: run is no readable .npy file"),
     ("landscape run --state run/config.json", "state: run/config.json is no readable .npy file"),
     ("landscape run --checkpoint worst", "--checkpoint: got 'worst', allowed is best or last"),
-    ("landscape run --out run/config.json", "out: run/config.json cannot be written (File exists)"),
+    ("landscape run --out run/config.json", "out: run/config.json is no folder"),
     # Reproducing.
     ("reproduce", "run_dir is missing"),
     ("reproduce none", "run_dir: none is no run directory (it has no config.json)"),
@@ -292,7 +292,7 @@ ARGUMENTS = [
     ("compare run --out", "--out: value is missing, allowed is a path"),
     ("compare run --out run", "out: run is not empty, allowed is a new or empty folder"),
     ("compare run --out run/config.json", "out: run/config.json is a file, allowed is a new or empty folder"),
-    ("compare run --out run/config.json/below", "out: run/config.json/below cannot be written (Not a directory)"),
+    ("compare run --out run/config.json/below", "out: run/config.json is no folder that can be written to"),
     ("compare run --jsn", "--jsn: unknown flag; did you mean --json?"),
     # Exporting, reporting, watching and sweeping.
     ("render", "run_dir is missing"),
@@ -450,13 +450,13 @@ FOLDERS = [
     # States to look at.
     (content("state.npy", b""), "landscape run --state state.npy", "state: state.npy is no readable .npy file"),
     (content("state.npy", b"import os"), "landscape run --state state.npy", "state: state.npy is no readable .npy file"),
-    (content("state.npy", HUGE_ARRAY), "landscape run --state state.npy", "state: state.npy is no readable .npy file"),
+    (content("state.npy", HUGE_ARRAY), "landscape run --state state.npy", "state: state.npy has shape (1000000000000,), allowed is (2,)"),
     (array(numpy.zeros(3)), "landscape run --state state.npy", "state: state.npy has shape (3,), allowed is (2,)"),
     (array(numpy.array([1.0, numpy.nan])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     (array(numpy.array([1.0, 1e300])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     (array(numpy.array([1j, 2])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     (array(numpy.array(["a", "b"])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
-    (array(numpy.array([None, {}])), "landscape run --state state.npy", "state: state.npy is no readable .npy file"),
+    (array(numpy.array([None, {}])), "landscape run --state state.npy", "state: state.npy holds something else than finite numbers"),
     # What only an export reads.
     (missing("checkpoints"), "export run", "run_dir: run has no checkpoint"),
     (config(env="os:system"), "export run", "env: run was trained on 'os:system', which is code to import; if you trust it, add --env os:system"),
@@ -469,7 +469,7 @@ DAMAGED = [
     (everywhere("manifest.json", b""), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: manifest.json cannot be read; there is no other in its place"),
     (everywhere("manifest.json", b"[" * 100_000), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: manifest.json cannot be read; there is no other in its place"),
     (everywhere("manifest.json", b'{"sha256": 1, "content": {}}'), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: the content of manifest.json has changed; there is no other in its place"),
-    (huge("checkpoints/state/160/manifest.json"), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: manifest.json is no file of a checkpoint; there is no other in its place"),
+    (huge("checkpoints/state/160/manifest.json"), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: manifest.json cannot be read; there is no other in its place"),
     (huge("checkpoints/state/160/arrays/more"), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: its files have NUMBER bytes, allowed are NUMBER; there is no other in its place"),
     (everywhere("_METADATA", b""), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: 'arrays/_METADATA' has 0 bytes instead of NUMBER; there is no other in its place"),
     (missing("checkpoints/state/160/arrays"), "train --resume run --env-steps 999", "checkpoint run/checkpoints/state/160 is damaged: 'arrays/_CHECKPOINT_METADATA' is missing; there is no other in its place"),

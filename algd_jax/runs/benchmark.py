@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Console
 
 import algd_jax
 from algd_jax.errors import ConfigError, unknown_name
+from algd_jax.files import create
 from algd_jax.runs.directory import write_json
 from algd_jax.runs.tables import print_rows
 
@@ -83,7 +85,9 @@ def load_benchmarks() -> ModuleType:
 def _claim(path: Path) -> None:
     """Make the file, so that no other can be lost."""
     try:
-        path.open("x").close()
+        if os.path.lexists(path):
+            raise FileExistsError
+        create(path, b"")
     except FileExistsError as error:
         raise ConfigError(f"json: {path} exists, allowed is a new file") from error
     except OSError as error:

@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algd_jax.runs.files import replace
+from algd_jax.files import replace
 from algd_jax.runs.logs import Record, log_name
+from algd_jax.runs.picture_style import picture_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ _EVALUATION = {"color": "tab:blue", "linewidth": 2.0, "marker": "o", "markersize
 _TRAINING = {"color": "tab:gray", "linewidth": 1.2, "marker": ".", "markersize": 4.0}
 
 
+@picture_style()
 def save_curves(path: Path, records: list[Record], limits: dict[str, float], title: str) -> None:
     """Draw the epochs of a run.
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import json
-import os
 import types
 import typing
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from algd_jax.config import AgentConfig, Config, HealthConfig, Hyper, LoopConfig
 from algd_jax.envs.registry import is_code
 from algd_jax.envs.velocity.suites import VELOCITY_TASKS
 from algd_jax.errors import ConfigError, shown
-from algd_jax.runs.files import create, is_leftover, replace
+from algd_jax.files import check_links, create, is_leftover, read_json, replace
 from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 
@@ -189,18 +187,14 @@ class RunDirectory:
     def _checked_record(self) -> dict[str, Any]:
         if not self.config_file.is_file():
             raise ConfigError(f"run_dir: {self.path} is no run directory (it has no config.json)")
-        self._check_links()
+        check_links(self.path, "run directory")
         self._check_kinds()
-        if self.config_file.stat().st_size > _LARGEST_CONFIG:
-            raise ConfigError(f"{self.config_file}: larger than {_LARGEST_CONFIG} bytes")
         try:
-            record = json.loads(self.config_file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.config_file}: not valid JSON: {error}") from error
-        except RecursionError as error:
-            raise ConfigError(f"{self.config_file}: nested too deeply") from error
+            record = read_json(self.config_file, _LARGEST_CONFIG)
+        except OSError as error:
+            raise ConfigError(f"{self.config_file}: {error.strerror}") from error
         except ValueError as error:
-            raise ConfigError(f"{self.config_file}: holds a number of too many digits") from error
+            raise ConfigError(f"{self.config_file}: {error}") from error
         version = record.get("format_version") if isinstance(record, dict) else None
         if type(version) is not int or not _OLDEST_VERSION <= version <= FORMAT_VERSION:
             raise ConfigError(
@@ -212,19 +206,6 @@ class RunDirectory:
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
         _add_what_came_later(record["config"], version)
         return record | {"format_version": FORMAT_VERSION}
-
-    def _check_links(self) -> None:
-        """Raise :class:`ConfigError` if a link leads out of the folder: a run writes here."""
-        home = self.path.resolve()
-        folders = ("checkpoints/*", "checkpoints/*/*", "tensorboard/*", "trackers/*")
-        deeper = map(self.path.glob, folders)
-        for path in itertools.chain(self.path.iterdir(), *deeper):  # No folder before its own link.
-            # Not Path.resolve, which fails where links go round in circles.
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
-                raise ConfigError(
-                    f"run_dir: {path} leads out of the run directory; allowed is a link to a "
-                    "whole run directory"
-                )
 
     def _check_kinds(self) -> None:
         """Raise :class:`ConfigError` where a file of a run is something else, or a folder."""

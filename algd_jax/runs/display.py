@@ -15,6 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from algd_jax.errors import printable
 from algd_jax.runs.logs import Record, log_name
 from algd_jax.runs.output import OutputConsole, ignore_lost_output
 
@@ -76,7 +77,7 @@ class PlainDisplay(Display):
 
     @ignore_lost_output()
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 class LiveDisplay(Display):
@@ -111,7 +112,7 @@ class LiveDisplay(Display):
 
     @ignore_lost_output()
     def note(self, text: str) -> None:
-        self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._live.console.print(printable(text), soft_wrap=True)
 
     @ignore_lost_output()
     def stop(self) -> None:
@@ -140,7 +141,7 @@ def working() -> Iterator[Display]:
 
     It is shown on standard error, so that standard output holds the answer alone.
     """
-    console = Console(stderr=True)
+    console = OutputConsole(stderr=True)
     with _stopping(LiveDisplay(console) if console.is_terminal else Display()) as display:
         yield display
 

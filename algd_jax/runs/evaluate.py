@@ -14,7 +14,7 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.config import Config, Hyper
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, printable
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
@@ -236,7 +236,7 @@ def load_agent(
     agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
     restored = checkpoint.restore(folder, agent_like, step)
     for line in restored.damaged.values():
-        _LOGGER.warning("%s; taking the one of step %d", line, restored.step)
+        _LOGGER.warning("%s; taking the one of step %d", printable(line), restored.step)
     return restored.tree, restored.step
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from pathlib import Path
 from typing import Any
 
 from algd_jax.errors import ConfigError, shown
+from algd_jax.files import read_json
 from algd_jax.runs.evaluate import CostSummary, Interval, Summary
 from algd_jax.runs.logs import is_number
 from algd_jax.types import TOTAL_COST
@@ -22,12 +22,11 @@ def read_summary(file: Path) -> Summary | None:
     Raises:
       ConfigError: if the file holds something else.
     """
-    if not file.is_file():
-        return None
     try:
-        with file.open("rb") as stream:
-            record = json.loads(stream.read(_LARGEST_FILE))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(file, _LARGEST_FILE)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
         record = None
     if not isinstance(record, dict):
         raise ConfigError(f"{file}: is no evaluation of a run")

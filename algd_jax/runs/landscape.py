@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from algd_jax.agents.landscape import Curvatures, Survey, random_directions, sur
 from algd_jax.agents.state import AgentState
 from algd_jax.envs import SafetyEnv
 from algd_jax.errors import ConfigError
+from algd_jax.files import read, replace
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display
@@ -25,11 +27,14 @@ from algd_jax.runs.evaluate import (
     load_agent,
 )
 from algd_jax.runs.extras import is_installed
-from algd_jax.runs.landscape_pictures import Picture, save_html, save_png
+from algd_jax.runs.landscape_pictures import Picture, draw_png, make_html
 from algd_jax.runs.memory import check_evaluation_memory
+from algd_jax.runs.new_folder import check_folder
 from algd_jax.training.epoch import Trainer
 from algd_jax.training.evaluation import Policy
 from algd_jax.types import Scalar
+
+_LARGEST_STATE = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,19 +102,20 @@ def save_landscape(
     """
     if html and not is_installed("plotly"):
         raise ConfigError("html: needs Plotly, which is missing: pip install 'algd-jax[report]'")
+    out = out or run_dir / "landscape"
+    check_folder(out)
     (display := display or Display()).phase("compiling and measuring energies")
     landscape = explore(run_dir, view, which, env)
     display.phase("drawing")
-    out = out or run_dir / "landscape"
     files = {"json": out / "landscape.json", "png": out / "landscape.png"}
     if html:
         files["html"] = out / "landscape.html"
     figures = landscape.figures | {"files": {kind: str(path) for kind, path in files.items()}}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        save_png(files["png"], landscape.survey, landscape.picture)
+        replace(files["png"], draw_png(landscape.survey, landscape.picture))
         if html:
-            save_html(files["html"], landscape.survey, landscape.picture)
+            replace(files["html"], make_html(landscape.survey, landscape.picture))
         write_json(files["json"], figures)
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
@@ -207,20 +213,33 @@ def choose_directions(
 def read_state(path: Path, obs_size: int) -> jax.Array:
     """One finite observation [O] from a .npy file."""
     try:
-        # Mapped, because a header may claim any size.
-        state = np.load(path, mmap_mode="r", allow_pickle=False)
+        file = io.BytesIO(read(path, _LARGEST_STATE))
+        shape, dtype = _npy_header(file)
+        if shape != (obs_size,):
+            raise ConfigError(f"state: {path} has shape {shape}, allowed is ({obs_size},)")
+        if dtype.kind not in "iuf":
+            raise ConfigError(f"state: {path} holds something else than finite numbers")
+        state = np.load(file, allow_pickle=False)
+    except ConfigError:
+        raise
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise ConfigError(f"state: {path} is no readable .npy file") from error
-    if not isinstance(state, np.ndarray) or state.shape != (obs_size,):
-        shape = getattr(state, "shape", "an archive")
-        raise ConfigError(f"state: {path} has shape {shape}, allowed is ({obs_size},)")
-    if not np.can_cast(state.dtype, np.float64, "same_kind") or state.dtype == bool:
-        raise ConfigError(f"state: {path} holds something else than finite numbers")
     with np.errstate(over="ignore"):
         obs = state.astype(np.float32)
     if not np.isfinite(obs).all():
         raise ConfigError(f"state: {path} holds something else than finite numbers")
     return jnp.asarray(obs)
+
+
+def _npy_header(file: io.BytesIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype that a .npy file claims, before anything of that size is allocated."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version}")
+    one, two = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    shape, _, dtype = (one if version == (1, 0) else two)(file)
+    file.seek(0)
+    return shape, dtype
 
 
 def state_of_episode(trainer: Trainer, agent: AgentState, seed: int, step: int) -> jax.Array:

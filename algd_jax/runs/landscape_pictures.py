@@ -6,14 +6,15 @@ in view, on one scale of height and colour.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from contourpy import contour_generator
 
 from algd_jax.agents.landscape import Survey
+from algd_jax.runs.picture_style import picture_style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -49,7 +50,8 @@ class Picture(NamedTuple):
         return f"plain Lagrangian L, λ = {lam}", f"augmented Lagrangian L_A, λ = {lam}, ρ = {rho}"
 
 
-def save_png(path: Path, survey: Survey, picture: Picture) -> None:
+@picture_style()
+def draw_png(survey: Survey, picture: Picture) -> bytes:
     """Surfaces above, contours with the budget's boundary and the policy's actions below."""
     # Here, because Matplotlib is slow to load and no other command needs it at its start.
     from matplotlib.colors import Normalize
@@ -77,16 +79,18 @@ def save_png(path: Path, survey: Survey, picture: Picture) -> None:
         for axes in (surface, flat[-1]):
             axes.set(xlabel=picture.labels[0], ylabel=picture.labels[1])
     figure.colorbar(contours, ax=flat, label=_HEIGHT, format="%.3g")
-    figure.savefig(path, dpi=110)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, format="png")
+    return content.getvalue()
 
 
-def save_html(path: Path, survey: Survey, picture: Picture) -> None:
-    """The same, to turn and zoom, in one file that holds its own copy of Plotly (about 5 MB)."""
-    interactive(survey, picture).write_html(path, include_plotlyjs=True)
+def make_html(survey: Survey, picture: Picture) -> bytes:
+    """The same, to turn and zoom, in one page that holds its own copy of Plotly (about 5 MB)."""
+    return interactive(survey, picture).to_html(include_plotlyjs=True).encode()
 
 
 def interactive(survey: Survey, picture: Picture) -> go.Figure:
-    """The Plotly figure of :func:`save_html`."""
+    """The Plotly figure of :func:`make_html`."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 

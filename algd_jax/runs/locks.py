@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from algd_jax.errors import ConfigError
+from algd_jax.files import open_to_append
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -31,7 +32,7 @@ def locked(path: Path, what: str = "", patience: float = math.inf) -> Iterator[N
       ConfigError: if it does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with open_to_append(path) as file:
         end = time.monotonic() + patience
         while not _try_lock(file):
             if time.monotonic() >= end:
@@ -42,7 +43,7 @@ def locked(path: Path, what: str = "", patience: float = math.inf) -> Iterator[N
         yield
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: io.FileIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

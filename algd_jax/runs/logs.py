@@ -17,7 +17,7 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import append, replace
+from algd_jax.files import append, read, replace
 from algd_jax.types import TOTAL_COST
 
 Record = dict[str, Any]
@@ -163,11 +163,13 @@ def read_records(metrics_file: Path) -> list[Record]:
     Raises:
       ConfigError: if any other line is no epoch.
     """
-    if not metrics_file.exists():
+    try:
+        content = read(metrics_file, _LARGEST_LOG)
+    except FileNotFoundError:
         return []
-    if metrics_file.stat().st_size > _LARGEST_LOG:
-        raise ConfigError(f"{metrics_file}: larger than {_LARGEST_LOG} bytes")
-    lines = metrics_file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise ConfigError(f"{metrics_file}: {error.strerror}") from error
+    lines = content.decode(errors="replace").split("\n")
     records = [_parse(line) for line in lines[:-1]]  # Nothing follows the last line's end.
     if records and records[-1] is None:
         records.pop()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import create
+from algd_jax.files import create
 
 
 def check_new(out: Path) -> None:
@@ -14,7 +14,15 @@ def check_new(out: Path) -> None:
     try:
         if os.path.lexists(out):
             raise ConfigError(f"out: {out} exists, allowed is a new file")
-        nearest = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
+    check_parents(out)
+
+
+def check_parents(out: Path) -> None:
+    """Raise :class:`ConfigError` unless the folders above ``out`` are there or can be made."""
+    try:
+        nearest = next(folder for folder in out.parents if folder.exists())
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written ({error.strerror})") from error
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import create
+from algd_jax.files import create
+from algd_jax.runs.new_file import check_parents
 
 
 def check_free(out: Path) -> None:
@@ -19,6 +21,14 @@ def check_free(out: Path) -> None:
             problem = "is a file" if out.exists() else None
     if problem:
         raise ConfigError(f"out: {out} {problem}, allowed is a new or empty folder")
+    check_parents(out)
+
+
+def check_folder(out: Path) -> None:
+    """Raise :class:`ConfigError` unless ``out`` is a folder or can become one."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise ConfigError(f"out: {out} is no folder")
+    check_parents(out / "a file")
 
 
 def fill(out: Path, contents: Mapping[str, bytes]) -> dict[str, Path]:

@@ -1,6 +1,6 @@
-"""Standard output that may get lost: a pipe whose reader is gone, a full disk.
+"""What is shown: on an output that may get lost, of texts that may be a stranger's.
 
-What is shown never decides how a run ends.
+A pipe whose reader is gone, or a full disk, never decides how a run ends.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from algd_jax.errors import printable
 
 
 @contextlib.contextmanager
@@ -31,7 +35,23 @@ def discard_output() -> None:
 
 
 class OutputConsole(Console):
-    """A Rich console that falls silent when its reader is gone, instead of ending the process."""
+    """A Rich console that shows every text as it is: without markup, and only what is printable.
+
+    It falls silent when its reader is gone, instead of ending the process.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                lines = map(printable, segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
 
     def on_broken_pipe(self) -> None:
         discard_output()

@@ -20,12 +20,12 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.config import RESTORE, Config, Hyper
+from algd_jax.files import append_note
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
-from algd_jax.runs.files import append_note
 from algd_jax.runs.health import diverging, found
 from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.keeping import Best, Keeper

@@ -9,9 +9,9 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from algd_jax.envs import EnvSpec
+from algd_jax.errors import printable
 from algd_jax.runs.compare import words
 from algd_jax.runs.compare.summary import Comparison
 from algd_jax.runs.doctor import Finding
@@ -26,8 +26,8 @@ _PLAIN_WIDTH = 120  # Columns assumed where output is no terminal.
 
 def make_console() -> Console:
     """Standard output; without control characters unless it is a terminal."""
-    console = OutputConsole(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else OutputConsole(highlight=False, width=_PLAIN_WIDTH)
+    console = OutputConsole(soft_wrap=True)
+    return console if console.is_terminal else OutputConsole(width=_PLAIN_WIDTH)
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -72,16 +72,16 @@ def print_comparison(
     """A table of configurations per environment, the best first, then what there is to say."""
     for name, rows in comparison.groups.items():
         table = _table(words.COLUMNS)
-        for row in rows[:most]:  # As text: a name may look like markup.
-            table.add_row(*map(Text, words.cells(row, is_best=row is rows[0])))
-        console.print(Text(words.heading(name)))
+        for row in rows[:most]:
+            table.add_row(*words.cells(row, is_best=row is rows[0]))
+        console.print(words.heading(name))
         console.print(table)
         if len(rows) > most:
             console.print(f"the best {most} of {len(rows)} configurations; --json shows all")
     for note in words.notes(comparison):
-        console.print(Text(note))
+        console.print(note)
     for path in files:
-        console.print(Text(f"  {path}"))
+        console.print(f"  {path}")
 
 
 def print_episodes(console: Console, shown: Shown) -> None:
@@ -95,10 +95,10 @@ def print_episodes(console: Console, shown: Shown) -> None:
     for number, episode in enumerate(figures["episodes"], start=1):
         costs = [f"{episode[name]:.4g}" for name in shown.costs]
         table.add_row(str(number), f"{episode['return']:.2f}", *costs, str(episode["length"]))
-    console.print(Text(f"{shown.env}: {shown.actor.name}; seed {shown.seed}"))
+    console.print(f"{shown.env}: {shown.actor.name}; seed {shown.seed}")
     console.print(table)
     if shown.file is not None:
-        console.print(Text(f"  {shown.file}"))
+        console.print(f"  {shown.file}")
 
 
 def print_reproduction(console: Console, found: Reproduction) -> None:
@@ -113,17 +113,17 @@ def print_reproduction(console: Console, found: Reproduction) -> None:
     else:
         values = f"recorded {first.recorded!r}, now {first.again!r}"
         lines.insert(0, f"DIFFERENT: {first.name} of epoch {first.epoch}: {values}")
-    for line in lines:  # Of a file that may hold anything: neither style nor wrapping.
-        console.print(line, markup=False, soft_wrap=True)
+    for line in lines:  # A name in a file may hold line breaks.
+        console.print(printable(line), soft_wrap=True)
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """What a machine offers, line by line, and what to do where something is wrong."""
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        console.print(f"{finding.name:<{width}}  {finding.value}", markup=False)
+        console.print(f"{finding.name:<{width}}  {finding.value}")
         if finding.fix:
-            console.print(f"{'':<{width}}  wrong: {finding.fix}", markup=False, style="red")
+            console.print(f"{'':<{width}}  wrong: {finding.fix}", style="red")
     wrong = sum(finding.fix is not None for finding in findings)
     console.print("nothing is wrong" if not wrong else f"{wrong} of {len(findings)} are wrong")
 
@@ -134,8 +134,7 @@ def print_export(console: Console, record: dict[str, Any], out: Path) -> None:
     check = record["check"]
     console.print(
         f"{record['env']}: {which}, trained for {record['step']:,} steps; compared with the "
-        f"original on {check['observations']:,} observations",
-        markup=False,
+        f"original on {check['observations']:,} observations"
     )
     for form, found in check["differences"].items():
         largest = ", ".join(f"{action} {value:.2g}" for action, value in found.items())
@@ -144,12 +143,11 @@ def print_export(console: Console, record: dict[str, Any], out: Path) -> None:
     console.print(
         f"{made['processor']}, {made['cores']} cores, load average {made['load_average']}; "
         f"JAX on {made['device']['kind']}:",
-        markup=False,
     )
     print_rows(console, record["latency"])
     for form, names in record["files"].items():
-        console.print(Text(f"  {form}: {', '.join(str(out / name) for name in names)}"))
-    console.print(Text(f"  all about it: {out / 'policy.json'}"))
+        console.print(f"  {form}: {', '.join(str(out / name) for name in names)}")
+    console.print(f"  all about it: {out / 'policy.json'}")
 
 
 def print_specs(console: Console, specs: Sequence[EnvSpec]) -> None:

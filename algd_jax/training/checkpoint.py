@@ -21,13 +21,13 @@ import jax
 from jax.experimental import multihost_utils
 
 from algd_jax.errors import printable
+from algd_jax.files import sync_folder
 from algd_jax.training import storage
 from algd_jax.training.manifest import (
     DamageError,
     Manifest,
     check_files,
     read_manifest,
-    sync_folder,
     write_manifest,
 )
 from algd_jax.training.storage import Array, Arrays

@@ -7,7 +7,6 @@ array with shape and dtype, and carries a checksum of its own.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from algd_jax.errors import shown
+from algd_jax.files import create, open_regular, read_json, sync_folder
 from algd_jax.training.storage import Array
 
 FORMAT_VERSION = 2
@@ -27,6 +27,7 @@ READABLE_VERSIONS = (1, 2)
 FILE_NAME = "manifest.json"
 
 _LARGEST_MANIFEST = 16 * 2**20
+_LARGEST_FILE = 2**63  # The whole is compared with what it can have at most.
 _LONGEST_NAME = 300
 _BLOCK = 2**20
 
@@ -71,10 +72,7 @@ def write_manifest(
         "files": files,
     }
     record = {"sha256": _digest(content), "content": content}
-    with (folder / FILE_NAME).open("w", encoding="utf-8") as file:
-        json.dump(record, file, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
+    create(folder / FILE_NAME, json.dumps(record, allow_nan=False).encode())
     sync_folder(folder)
 
 
@@ -136,26 +134,16 @@ def check_files(folder: Path, files: dict[str, File], largest: int) -> None:
             raise DamageError(f"the content of {name!r} has changed")
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` written to disk, where the system can do so."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _read_content(path: Path) -> dict[str, Any]:
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST_MANIFEST:
+        if path.is_symlink():
             raise DamageError(f"{path.name} is no file of a checkpoint")
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, _LARGEST_MANIFEST)
         content = record["content"]
         intact = isinstance(content, dict) and record["sha256"] == _digest(content)
     except FileNotFoundError as error:
         raise DamageError(f"{path.name} is missing") from error
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamageError(f"{path.name} cannot be read") from error
     if not intact:
         raise DamageError(f"the content of {path.name} has changed")
@@ -187,7 +175,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _describe(path: Path, *, sync: bool = False) -> File:
     size = crc32 = 0
-    with path.open("rb") as file:
+    with open_regular(path, _LARGEST_FILE) as file:
         while block := file.read(_BLOCK):
             size += len(block)
             crc32 = zlib.crc32(block, crc32)

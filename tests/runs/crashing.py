@@ -18,8 +18,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from algd_jax import files
 from algd_jax.envs import registry
-from algd_jax.runs import files, logs, resuming, run
+from algd_jax.runs import logs, resuming, run
 from algd_jax.runs.display import Display
 from algd_jax.training import checkpoint, storage
 from tests.runs.support import EPOCH, PROBES, WARMUP, tiny_config

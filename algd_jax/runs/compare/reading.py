@@ -5,6 +5,7 @@ A folder is data here: nothing that it names is imported, nothing pickled is rea
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
+from algd_jax.files import check_links, read
 from algd_jax.runs.compare.checking import (
     COLUMNS,
     TEXTS,
@@ -131,6 +133,7 @@ def _is_sweep(folder: Path) -> bool:
     """Whether it is a sweep's directory; if not it is a run's."""
     try:
         if (folder / RESULTS).is_file():
+            check_links(folder, "sweep directory")
             return True
         if RunDirectory(folder).config_file.is_file():
             return False
@@ -167,13 +170,14 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if path.stat().st_size > _LARGEST_TABLE:
-        raise ConfigError(f"{path}: larger than {_LARGEST_TABLE} bytes")
     try:
+        content = io.BytesIO(read(path, _LARGEST_TABLE))
         return pd.read_csv(
-            path, keep_default_na=False, low_memory=False, encoding="utf-8", **options
+            content, keep_default_na=False, low_memory=False, encoding="utf-8", **options
         )
-    except (ValueError, OSError) as error:  # A parser's error is a ValueError.
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # A parser's error is one.
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{path}: cannot be read as a table: {reason}") from error
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from algd_jax.envs import EnvSpec, SafetyEnv
 from algd_jax.envs.registry import is_code
-from algd_jax.errors import ConfigError
+from algd_jax.errors import ConfigError, printable
 from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import Which, choose_checkpoint, load_agent
@@ -49,7 +49,7 @@ def trained_actor(trainer: Trainer, directory: RunDirectory, which: Which) -> Ac
         agent, hyper = parameters
         return lambda obs, key: trainer.algorithm.act_deterministic(agent, obs, hyper)
 
-    name = f"{which} policy of {directory.path.resolve().name}, {step:,} steps"
+    name = printable(f"{which} policy of {directory.path.resolve().name}, {step:,} steps")
     parameters = (agent, trainer.config.hyper.as_arrays())
     return Actor(name, policy, parameters, trainer.config.limits)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from algd_jax.config import Config, validate
 from algd_jax.errors import ConfigError
+from algd_jax.files import read
 from algd_jax.presets import PRESETS, preset
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
@@ -105,16 +106,13 @@ def landscape(directory: RunDirectory) -> list[Section]:
       ConfigError: if there is something else in its place.
     """
     path = directory.path / "landscape" / "landscape.png"
-    if not path.is_file():
-        return []
-    if path.is_symlink():
-        raise ConfigError(f"run_dir: {path} is a link, allowed is a picture of algd landscape")
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_PICTURE + 1)
+        content = read(path, _LARGEST_PICTURE)
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise ConfigError(f"run_dir: {path} cannot be read ({error.strerror})") from error
-    if not content.startswith(_PNG) or len(content) > _LARGEST_PICTURE:
+    if not content.startswith(_PNG):
         raise ConfigError(f"run_dir: {path} is no picture of algd landscape")
     words = "plain and augmented Lagrangian over the actions at one state"
     return [Section("Landscape", picture(content, words))]

@@ -11,8 +11,8 @@ from typing import Any
 
 from algd_jax.config import Config, flat_fields
 from algd_jax.errors import ConfigError
+from algd_jax.files import check_links, create, is_leftover, read_json
 from algd_jax.runs.directory import RunDirectory, from_dict, write_json
-from algd_jax.runs.files import create, is_leftover
 from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 from algd_jax.runs.sweep.halving import Halving, describe_search
@@ -179,14 +179,13 @@ class SweepDirectory:
 
     def read_record(self) -> dict[str, Any]:
         """What ``sweep.json`` holds; of the trials' configurations only that they are objects."""
+        check_links(self.path, "sweep directory")
         try:
-            if self.sweep_file.stat().st_size > _LARGEST_PLAN:
-                raise ValueError("larger than any plan")
-            record = json.loads(self.sweep_file.read_text(encoding="utf-8"))
+            record = read_json(self.sweep_file, _LARGEST_PLAN)
         except OSError as error:
             raise ConfigError(f"{self.sweep_file}: cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{self.sweep_file}: not valid JSON: {error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{self.sweep_file}: {error}") from error
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ConfigError(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import replace
+from algd_jax.files import replace
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.plan import Plan
 from algd_jax.runs.sweep.program import Report, run_program

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 import typing
@@ -15,10 +14,10 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.config import Config
+from algd_jax.files import append_note, read_json
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import write_json
 from algd_jax.runs.evaluate import Which, summarize
-from algd_jax.runs.files import append_note
 from algd_jax.runs.keeping import POLICIES_KEPT, Best
 from algd_jax.runs.logs import Logger, Record, by_cost, is_feasible, log_name
 from algd_jax.runs.run import metrics_record, speeds
@@ -27,6 +26,8 @@ from algd_jax.runs.tracking.choice import Tracking
 from algd_jax.training import checkpoint
 from algd_jax.training.epoch import EpochMetrics
 from algd_jax.training.evaluation import Episodes
+
+_LARGEST_NOTE = 2**20
 
 
 class Member:
@@ -217,7 +218,7 @@ def _evaluation(record: Record) -> Best:
 def _read(path: Path) -> dict[str, Any] | None:
     """What was noted of a failure; None if nothing was, or half of it."""
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted = read_json(path, _LARGEST_NOTE)
     except (OSError, ValueError):
         return None
     fine = isinstance(noted, dict) and type(noted.get("step")) is int

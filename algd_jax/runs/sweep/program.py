@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from algd_jax.agents.state import AgentState
+from algd_jax.files import append_note
 from algd_jax.runs.build import Stream, build, stream_key
-from algd_jax.runs.files import append_note
 from algd_jax.runs.health import found
 from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.programs import Programs

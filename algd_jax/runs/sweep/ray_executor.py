@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from algd_jax.errors import ConfigError
+from algd_jax.files import create
 from algd_jax.runs.extras import is_installed
 from algd_jax.runs.run import RunError
 from algd_jax.runs.sweep.directory import SweepDirectory
@@ -74,7 +75,7 @@ class _Tasks:
         try:
             while running:
                 if self.watcher.stop_requested() and not self.stop_file.exists():
-                    self.stop_file.touch()  # Tasks ask for it after each epoch.
+                    create(self.stop_file, b"")  # Tasks ask for it after each epoch.
                 ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.5)
                 for stream in ready:
                     number = running.pop(stream)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
 
 from algd_jax.config import Config
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import replace
+from algd_jax.files import read_json, replace
 from algd_jax.runs.logs import Record, is_feasible, log_name, read_records
 from algd_jax.runs.sweep.directory import RUNNING, SweepDirectory
 from algd_jax.runs.sweep.plan import Plan, Trial
 from algd_jax.types import TOTAL_COST
+
+_LARGEST_RECORD = 2**20
 
 
 def write_tables(directory: SweepDirectory, plan: Plan) -> None:
@@ -87,10 +88,12 @@ def _column(quantity: str, cost: str, config: Config) -> str:
 
 
 def _read(path: Any) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, _LARGEST_RECORD)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
     return record if isinstance(record, dict) else {}

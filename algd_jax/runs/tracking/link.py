@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 from algd_jax.errors import ConfigError
-from algd_jax.runs.files import replace
+from algd_jax.files import read_json, replace
 
 _LARGEST = 2**10
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -32,7 +33,7 @@ class Link:
         self.step = -1
         self.project: str | None = None
         self._path = path
-        if path.exists():
+        if os.path.lexists(path):
             self.identity, self.step, self.project = _read(path)
 
     def save(self, identity: str, step: int) -> None:
@@ -45,15 +46,13 @@ class Link:
 
 def _read(path: Path) -> tuple[str, int, str | None]:
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            raise ValueError
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, _LARGEST)
         identity, step, project = found["run"], found["step"], found.get("project")
         if not (_IDENTITY.fullmatch(identity) and type(step) is int):
             raise ValueError
         if not (project is None or (isinstance(project, str) and project.isprintable())):
             raise ValueError
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{path}: does not say which run to go on with; without this file a new one begins"
         ) from error

@@ -107,7 +107,7 @@ def test_bad_arguments_are_told_in_one_line(algd, sweep, tmp_path):
         ([tmp_path], "is neither, allowed is a sweep directory"),
         ([sweep, "--html"], "html: needs a folder for the page: add --out FOLDER"),
         ([sweep, "--out", tmp_path / "file"], "is a file, allowed is a new or empty folder"),
-        ([sweep, "--out", tmp_path / "file" / "below"], "cannot be written (Not a directory)"),
+        ([sweep, "--out", tmp_path / "file" / "below"], "is no folder that can be written to"),
         (["x" * 300], "cannot be read (File name too long)"),
         ([sweep, "--out", "x" * 300], "cannot be written (File name too long)"),
         ([sweep, "--outt", "x"], "--outt: unknown flag; did you mean --out?"),

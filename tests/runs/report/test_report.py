@@ -153,7 +153,7 @@ def test_a_run_that_lost_its_numbers_is_reported_with_dashes(tmp_path):
         (["odd"], "odd/evaluation.json: is no evaluation of a run"),
         (["without", "--episodes", "1"], "run_dir: without has no checkpoint"),
         (["drawn"], "run_dir: drawn/landscape/landscape.png is no picture of algd landscape"),
-        (["linked"], "run_dir: linked/landscape/landscape.png is a link, allowed is a picture of"),
+        (["linked"], "run_dir: linked/landscape/landscape.png leads out of the run directory"),
         (["begun"], "folder: begun is a sweep without results yet: nothing to report"),
     ],
 )

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from algd_jax.runs.files import append, append_note, create, is_leftover, replace
+from algd_jax.files import append, append_note, create, is_leftover, replace
 from tests.runs.support import files
 
 
