@@ -168,6 +168,8 @@ class AgentConfig:
     compute: str = "float32"
     chain_gradient: bool = True
     critic_norm: bool = False
+    reward_head: str = "mean"
+    cost_head: str = "mean"
     average_actor: bool = False
     normalize_obs: bool = False
     scale_energy: bool = False

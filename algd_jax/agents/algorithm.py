@@ -16,7 +16,6 @@ from algd_jax.agents.critics import (
     CriticParams,
     Critics,
     pessimistic,
-    td_losses,
     td_targets,
 )
 from algd_jax.agents.state import AgentState, Pressure, UpdateMetrics
@@ -210,13 +209,13 @@ class Algorithm:
         """
         next_values = self.critics.at_state(target_critics, batch.next_obs)(next_draws.action)
         next_values = next_values.replace(reward=next_values.reward + next_draws.bonus)
-        values = self.critics.at_state(critics, batch.obs)(batch.action)
+        outputs = self.critics.outputs_at_state(critics, batch.obs)(batch.action)
 
-        def example(transition, next_values, values):
+        def example(transition, next_values, outputs):
             targets = td_targets(transition, next_values, hyper.discount, hyper.cost_discount)
-            return td_losses(values, jax.lax.stop_gradient(targets))
+            return self.critics.losses(outputs, jax.lax.stop_gradient(targets))
 
-        losses = jax.vmap(example, in_axes=(0, 1, 1))(batch, next_values, values)
+        losses = jax.vmap(example, in_axes=(0, 1, 1))(batch, next_values, outputs)
         reward_loss, cost_loss = jax.tree.map(jnp.mean, losses)
         return reward_loss + cost_loss, (reward_loss, cost_loss)
 

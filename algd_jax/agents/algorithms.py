@@ -12,6 +12,7 @@ from algd_jax.agents.algorithm import Algorithm, Lagrangian
 from algd_jax.agents.critics import make_critics
 from algd_jax.agents.diffusion_actor import FORMS, make_diffusion_actor
 from algd_jax.agents.gaussian_actor import make_gaussian_actor
+from algd_jax.agents.heads import Head, categorical_head, mean_head
 from algd_jax.agents.networks import COMPUTE_TYPES
 from algd_jax.config import AgentConfig, Config, Hyper, validate_sizes
 from algd_jax.errors import ConfigError, unknown_name
@@ -55,6 +56,11 @@ ALGORITHMS: dict[str, Row] = {
     "cal": Row(make_gaussian_actor, rectified=True, hyper={"kappa": 0.5}),
     "sac_lagrangian": Row(make_gaussian_actor, agent={"cost_critics": 1}),
     "sac": Row(make_gaussian_actor, constrained=False, agent={"cost_critics": 1}),
+}
+
+HEADS: dict[str, Callable[[float, float], Head]] = {
+    "mean": lambda low, high: mean_head(),
+    "categorical": lambda low, high: categorical_head(low, high, 51),
 }
 
 MULTIPLIERS: dict[str, Callable[[Hyper], MultiplierRule]] = {
@@ -130,6 +136,7 @@ def make_algorithm(
             constraints,
             compute,
             sizes.critic_norm,
+            (HEADS[sizes.reward_head](-10.0, 10.0), HEADS[sizes.cost_head](-2.0, 18.0)),
         ),
         lagrangian=row.lagrangian,
         multiplier=multiplier if row.constrained else lambda hyper: no_multiplier(),

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from algd_jax.agents.heads import Head, mean_head
 from algd_jax.agents.networks import ValueNetwork, truncated_fan_in_normal
 from algd_jax.lagrangian.energy import risk
 from algd_jax.types import Scalar, Transition
@@ -44,11 +45,19 @@ class CriticValues(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Critics:
-    """The critics' networks; parameters are passed in."""
+    """The critics' networks; parameters are passed in.
+
+    Attributes:
+      reward, cost: networks of one critic of each kind.
+      ensemble_size: E, cost critics.
+      reward_head, cost_head: what their outputs mean.
+    """
 
     reward: ValueNetwork
     cost: ValueNetwork
     ensemble_size: int
+    reward_head: Head = mean_head()
+    cost_head: Head = mean_head()
 
     def init(self, key: jax.Array) -> CriticParams:
         """Independent parameters for each critic."""
@@ -72,9 +81,28 @@ class Critics:
           Function of actions [..., A], which may have more leading axes than ``obs`` (several
           actions at each observation), to values [2, ...] and [E, ...].
         """
-        reward_values = _members_at_state(self.reward, params.reward, obs)
-        cost_values = _members_at_state(self.cost, params.cost, obs)
-        return lambda action: CriticValues(reward_values(action), cost_values(action))
+        outputs = self.outputs_at_state(params, obs)
+        return lambda action: self.values(outputs(action))
+
+    def outputs_at_state(
+        self, params: CriticParams, obs: jax.Array
+    ) -> Callable[[jax.Array], CriticValues]:
+        """As :meth:`at_state`, but the networks' outputs, of which heads make values."""
+        reward = _members_at_state(self.reward, params.reward, obs)
+        cost = _members_at_state(self.cost, params.cost, obs)
+        return lambda action: CriticValues(reward(action), cost(action))
+
+    def values(self, outputs: CriticValues) -> CriticValues:
+        """Values of the networks' outputs."""
+        return CriticValues(
+            self.reward_head.value(outputs.reward), self.cost_head.value(outputs.cost)
+        )
+
+    def losses(self, outputs: CriticValues, targets: CriticValues) -> tuple[jax.Array, jax.Array]:
+        """Losses of one example: summed over the twins, averaged over all cost values."""
+        reward_loss = jnp.sum(self.reward_head.loss(outputs.reward, targets.reward))
+        cost_loss = jnp.mean(self.cost_head.loss(outputs.cost, targets.cost))
+        return reward_loss, cost_loss
 
 
 def make_critics(
@@ -85,6 +113,7 @@ def make_critics(
     constraints: int = 1,
     dtype: Any = None,
     normalize: bool = False,
+    heads: tuple[Head, Head] = (mean_head(), mean_head()),
 ) -> Critics:
     """Critics as the paper's reference builds them: ReLU and Xavier for reward, SiLU for cost.
 
@@ -94,10 +123,13 @@ def make_critics(
     relu = (nn.relu, nn.initializers.xavier_uniform())
     silu = (nn.silu, truncated_fan_in_normal())
     shape = () if constraints == 1 else (constraints,)
+    reward_head, cost_head = heads
     return Critics(
-        reward=ValueNetwork(obs_size, action_size, widths, *relu, **norm),
-        cost=ValueNetwork(obs_size, action_size, widths, *silu, shape, **norm),
-        ensemble_size=ensemble_size,
+        ValueNetwork(obs_size, action_size, widths, *relu, reward_head.shape, **norm),
+        ValueNetwork(obs_size, action_size, widths, *silu, shape + cost_head.shape, **norm),
+        ensemble_size,
+        reward_head,
+        cost_head,
     )
 
 
@@ -128,13 +160,6 @@ def td_targets(
     reward = transition.reward + weight * jnp.min(next_values.reward)
     cost = transition.cost + cost_weight * next_values.cost
     return CriticValues(reward=jnp.full(TWINS, reward), cost=cost)
-
-
-def td_losses(values: CriticValues, targets: CriticValues) -> tuple[jax.Array, jax.Array]:
-    """Squared errors of one example: summed over the twins, averaged over all cost values."""
-    reward_loss = jnp.sum((values.reward - targets.reward) ** 2)
-    cost_loss = jnp.mean((values.cost - targets.cost) ** 2)
-    return reward_loss, cost_loss
 
 
 def pessimistic(values: CriticValues, kappa: Scalar) -> tuple[jax.Array, jax.Array]:

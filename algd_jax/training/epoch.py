@@ -223,14 +223,15 @@ class Trainer:
                 hyper.discount * sums.reward + transitions.reward,
                 hyper.cost_discount * sums.cost + transitions.cost,
             )
-        steps = after.info["steps"] - 1.0
-        weight = self.env.spec.cost_discount**steps
+        info = after.info
+        age = info["steps"] - info.get("skipped_steps", 0.0) - 1.0
+        weight = self.env.spec.cost_discount**age
         experience = Experience(
             obs=transitions.obs,
             reward_sums=sums.reward if sums else None,
             cost_sums=sums.cost if sums else None,
             costs=(transitions.cost.T * weight).T,
-            terminated=after.done - after.info["truncation"],
+            terminated=after.done - info["truncation"],
             rate=1.0 / self.env.spec.episode_length,
         )
         agent = self.algorithm.observe(state.agent, experience, hyper)
