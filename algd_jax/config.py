@@ -85,6 +85,7 @@ class Hyper(struct.PyTreeNode):
       pid_proportional: K_P of the multiplier rule pid.
       pid_integral: K_I, per update.
       pid_derivative: K_D.
+      largest_lam: bound of λ.
       penalty_growth: factor by which the growing penalty grows.
       penalty_shrink: share of the violation that may remain after a period without growth.
       penalty_largest: bound of the growing penalty.
@@ -113,6 +114,7 @@ class Hyper(struct.PyTreeNode):
     pid_proportional: float = _number(0.1, _NOT_NEGATIVE)
     pid_integral: float = _number(1e-4, _NOT_NEGATIVE)
     pid_derivative: float = _number(0.01, _NOT_NEGATIVE)
+    largest_lam: float = _number(1e6, _POSITIVE)
     penalty_growth: float = _number(2.0, _AT_LEAST_ONE)
     penalty_shrink: float = _number(0.5, _SHARE)
     penalty_largest: float = _number(100.0, _POSITIVE)

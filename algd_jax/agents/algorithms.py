@@ -64,9 +64,11 @@ HEADS: dict[str, Callable[[float, float], Head]] = {
 }
 
 MULTIPLIERS: dict[str, Callable[[Hyper], MultiplierRule]] = {
-    "log_adam": lambda hyper: log_adam(hyper.multiplier_lr),
-    "projected_gradient": lambda hyper: projected_gradient(hyper.multiplier_lr),
-    "pid": lambda hyper: pid(hyper.pid_proportional, hyper.pid_integral, hyper.pid_derivative),
+    "log_adam": lambda hyper: log_adam(hyper.multiplier_lr, hyper.largest_lam),
+    "projected_gradient": lambda hyper: projected_gradient(hyper.multiplier_lr, hyper.largest_lam),
+    "pid": lambda hyper: pid(
+        hyper.pid_proportional, hyper.pid_integral, hyper.pid_derivative, hyper.largest_lam
+    ),
 }
 
 PENALTIES: dict[str, Callable[[Hyper], PenaltyRule]] = {

@@ -48,7 +48,7 @@ class Pid(struct.PyTreeNode):
 
     Attributes:
       lam: λ.
-      integral: K_I times the accumulated violation, >= 0.
+      integral: K_I times the accumulated violation, in [0, largest].
       violation: the last one; infinite before the first, whose rise then counts as 0.
     """
 
@@ -57,14 +57,18 @@ class Pid(struct.PyTreeNode):
     violation: jax.Array
 
 
+LARGEST = 1e6
+"""Bound of λ by default: far from overflow, and far beyond what any constraint is worth."""
+
 _ADAM = optax.scale_by_adam()
 
 
-def log_adam(lr: Scalar) -> MultiplierRule:
+def log_adam(lr: Scalar, largest: Scalar = LARGEST) -> MultiplierRule:
     """Adam on log λ, which keeps λ positive (λ_0 > 0).
 
     Args:
       lr: [] step size.
+      largest: [] bound of λ.
 
     Source: the rule of arXiv 2602.02924.
     """
@@ -76,40 +80,47 @@ def log_adam(lr: Scalar) -> MultiplierRule:
     def update(state, violation):
         gradient = jax.grad(multiplier_loss)(state.log_lam, violation)
         direction, adam = _ADAM.update(gradient, state.adam)
-        return LogAdam(state.log_lam - lr * direction, adam)
+        return LogAdam(jnp.minimum(state.log_lam - lr * direction, jnp.log(largest)), adam)
 
     return MultiplierRule(init, lambda state: jnp.exp(state.log_lam), update)
 
 
-def projected_gradient(lr: Scalar) -> MultiplierRule:
-    """Dual ascent λ ← [λ + lr · violation]_+ (the textbook rule).
+def projected_gradient(lr: Scalar, largest: Scalar = LARGEST) -> MultiplierRule:
+    """Dual ascent λ ← λ + lr · violation, kept in [0, largest] (the textbook rule).
 
     Args:
       lr: [] step size.
+      largest: [] bound of λ.
     """
 
     def update(lam, violation):
-        return jnp.maximum(lam + lr * violation, 0.0)
+        return jnp.clip(lam + lr * violation, 0.0, largest)
 
     return MultiplierRule(jnp.asarray, lambda lam: lam, update)
 
 
-def pid(proportional: Scalar, integral: Scalar, derivative: Scalar) -> MultiplierRule:
-    """PID control of λ (Stooke et al. 2020, arXiv 2007.03964, algorithm 2).
+def pid(
+    proportional: Scalar, integral: Scalar, derivative: Scalar, largest: Scalar = LARGEST
+) -> MultiplierRule:
+    """PID control of λ (Stooke et al. 2020, arXiv 2007.03964, algorithm 2), without wind-up.
 
-    I ← [I + K_I Δ]_+ ; λ = [K_P Δ + I + K_D [Δ − Δ_before]_+]_+ with Δ the violation and I_0 = λ_0.
+    I ← I + K_I Δ and λ = K_P Δ + I + K_D [Δ − Δ_before]_+, both kept in [0, largest], with Δ the
+    violation and I_0 = λ_0. The bounds of I are what keeps it from winding up: it never has to
+    come back from where λ could not follow.
 
     Args:
       proportional, integral, derivative: [] gains K_P, K_I, K_D >= 0.
+      largest: [] bound of λ.
     """
 
     def init(lam):
         return Pid(lam, lam, jnp.full_like(lam, jnp.inf))
 
     def update(state, violation):
-        accumulated = jnp.maximum(state.integral + integral * violation, 0.0)
+        accumulated = jnp.clip(state.integral + integral * violation, 0.0, largest)
         rise = jnp.maximum(violation - state.violation, 0.0)
-        lam = jnp.maximum(proportional * violation + accumulated + derivative * rise, 0.0)
+        lam = proportional * violation + accumulated + derivative * rise
+        lam = jnp.clip(lam, 0.0, largest)
         return Pid(lam, accumulated, violation)
 
     return MultiplierRule(init, lambda state: state.lam, update)

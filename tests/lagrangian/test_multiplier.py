@@ -63,6 +63,23 @@ def test_lam_is_never_negative_and_never_nan(name, violations):
     assert (compiled[name](np.array(violations, np.float32)) >= 0).all()
 
 
+BOUNDED = {
+    "log_adam": log_adam(0.5, 2.0),
+    "projected_gradient": projected_gradient(0.5, 2.0),
+    "pid": pid(0.1, 0.5, 0.2, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_lam_is_bounded_and_leaves_its_bound_at_once(name):
+    """However long the violation lasted: nothing has wound up."""
+    history = np.array([3.0] * 200 + [-3.0] * 20, np.float32)
+    found = np.asarray(lams(BOUNDED[name], history))
+    assert found[:200].max() == pytest.approx(2.0, rel=1e-6)
+    assert found[201] < 2.0 or name == "log_adam"  # Adam's momentum has to turn first.
+    assert found[-1] < 1.0
+
+
 @hypothesis.given(violations=histories)
 @hypothesis.settings(deadline=None, max_examples=30)
 def test_closed_forms(violations):
