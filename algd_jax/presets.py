@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from algd_jax.agents.algorithms import configured
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
-from algd_jax.envs import EnvSpec, make
+from algd_jax.envs import EnvSpec, registry
 from algd_jax.errors import unknown_name
 
 
@@ -103,7 +103,7 @@ def preset(name: str, env: str, algorithm: str = Config.algorithm) -> Config:
     """
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
-    spec = make(env).spec
+    spec = registry.spec(env)
     config = dataclasses.replace(PRESETS[name](spec), env=env, preset=name)
     tuned = {} if name == "paper" else _TUNED.get(env, {})
     hyper = config.hyper.replace(rectifier=_RECTIFIERS.get(env, config.hyper.rectifier), **tuned)

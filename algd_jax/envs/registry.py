@@ -1,6 +1,7 @@
 """Names of environments and how each is built."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -9,14 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from algd_jax.envs.base import SafetyEnv
+from algd_jax.envs.base import EnvSpec, SafetyEnv
 from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
 from algd_jax.envs.velocity.env import VelocityEnv
 from algd_jax.envs.velocity.suites import VELOCITY_TASKS
 from algd_jax.errors import ConfigError, unknown_name
 
-__all__ = ["is_code", "list_envs", "make", "register"]
+__all__ = ["is_code", "list_envs", "make", "register", "shared", "spec"]
 
 Factory = Callable[..., SafetyEnv]
 
@@ -71,11 +72,30 @@ def make(name: str, **options: Any) -> SafetyEnv:
       ConfigError: unknown name or option, a value an option does not take, or a factory that
         cannot be imported or builds something else.
     """
-    if not isinstance(name, str):
-        raise ConfigError(f"env: got {name!r}, allowed is a name")
-    factory = _import_factory(name) if is_code(name) else _FACTORIES.get(name)
-    if factory is None:
-        raise unknown_name("env", name, _FACTORIES)
+    return _build(_factory(name), name, **options)
+
+
+def shared(name: str, **options: Any) -> SafetyEnv:
+    """Returns an environment that is built only once in this process, for all who ask for it.
+
+    Environments are pure, so that they can be shared; whoever changes one builds it with `make`.
+
+    Args:
+      name: as `make` takes it.
+      **options: likewise.
+
+    Raises:
+      ConfigError: as `make` does.
+    """
+    return _built(_factory(name), name, **options)
+
+
+def spec(name: str, **options: Any) -> EnvSpec:
+    """Returns the specification of an environment; see `shared`."""
+    return shared(name, **options).spec
+
+
+def _build(factory: Factory, name: str, **options: Any) -> SafetyEnv:
     signature = inspect.signature(factory)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     if inspect.Parameter.VAR_KEYWORD not in kinds:  # Else the factory knows best.
@@ -90,6 +110,19 @@ def make(name: str, **options: Any) -> SafetyEnv:
     if not isinstance(env, SafetyEnv):
         raise ConfigError(f"env: {name!r} built a {type(env).__name__}, expected a SafetyEnv")
     return env
+
+
+_built = functools.cache(_build)
+"""Its key is the factory too, because a name may be registered again."""
+
+
+def _factory(name: str) -> Factory:
+    if not isinstance(name, str):
+        raise ConfigError(f"env: got {name!r}, allowed is a name")
+    factory = _import_factory(name) if is_code(name) else _FACTORIES.get(name)
+    if factory is None:
+        raise unknown_name("env", name, _FACTORIES)
+    return factory
 
 
 def _import_factory(name: str) -> Factory:

@@ -10,7 +10,8 @@ import jax
 
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import Config, validate
-from algd_jax.envs import EnvSpec, SafetyEnv, make
+from algd_jax.envs import EnvSpec, SafetyEnv
+from algd_jax.envs.registry import shared
 from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.training.epoch import Trainer
 
@@ -39,7 +40,7 @@ def build(config: Config) -> Trainer:
       ConfigError: if the configuration cannot work.
     """
     validate(config)
-    env = _make_env(config)
+    env = _env(config)
     config = dataclasses.replace(config, physics=env.physics)
     _check_constraints(config, env.spec)
     check_discount(config, env.spec)
@@ -76,12 +77,12 @@ def check_discount(config: Config, spec: EnvSpec) -> None:
 
 def settled(config: Config) -> Config:
     """The same configuration, with the physics named that is chosen on this device."""
-    return dataclasses.replace(config, physics=_make_env(config).physics)
+    return dataclasses.replace(config, physics=_env(config).physics)
 
 
-def _make_env(config: Config) -> SafetyEnv:
+def _env(config: Config) -> SafetyEnv:
     # Only what is asked for: not every environment has these options.
     options: dict[str, Any] = {"random_start": True} if config.random_start else {}
     if config.physics != Config.physics:
         options["physics"] = config.physics
-    return make(config.env, **options)
+    return shared(config.env, **options)

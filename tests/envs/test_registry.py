@@ -108,6 +108,20 @@ def test_own_environments_can_be_registered() -> None:
 
 
 @pytest.mark.usefixtures("table")
+def test_a_shared_environment_is_built_once() -> None:
+    envs.register("Mine", ProbeEnv)
+    first = registry.shared("Mine")
+    assert registry.shared("Mine") is first
+    assert registry.spec("Mine") is first.spec
+    assert registry.spec("Mine", episode_length=3).episode_length == 3
+    assert envs.make("Mine") is not first
+    envs.register("Mine", ActionProbe)
+    assert isinstance(registry.shared("Mine"), ActionProbe)
+    with pytest.raises(ConfigError, match=r"env: unknown name 'Min'; .* did you mean 'Mine'"):
+        registry.spec("Min")
+
+
+@pytest.mark.usefixtures("table")
 @pytest.mark.parametrize("name", ["PointButton1", "my:env", "", 3, []])
 def test_names_that_cannot_be_registered(name: Any) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"name: got {name!r}")):

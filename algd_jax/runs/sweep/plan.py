@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algd_jax.config import STOP, Config, Hyper, validate
-from algd_jax.envs import make
+from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import check_discount, settled
 from algd_jax.runs.sweep.grid import MOST_POINTS, Point
@@ -99,7 +99,7 @@ def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) 
                 trials.append(Trial(name, one, tuple(point)))
                 validate(one)
         if any("cost_discount" in point for point in points):  # The rest is of all trials alike.
-            spec = make(config.env).spec
+            spec = registry.spec(config.env)
             for trial in trials[-len(points) * seeds :]:
                 check_discount(trial.config, spec)
     return trials

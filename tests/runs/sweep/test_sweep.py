@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algd_jax.commands.sweep import read_arguments
+from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
+from algd_jax.presets import preset
 from algd_jax.runs.build import build
 from algd_jax.runs.compare.compare import compare_folders
 from algd_jax.runs.directory import RunDirectory
@@ -31,6 +33,7 @@ from algd_jax.runs.sweep.program import Report
 from algd_jax.runs.sweep.sweep import _Progress
 from algd_jax.training import checkpoint
 from algd_jax.training.memory import required_memory
+from tests.probes import ActionProbe
 from tests.runs.support import (
     EPOCHS,
     TINY_FLAGS,
@@ -67,6 +70,22 @@ def assert_same_results(folder: Path, other: Path) -> None:
             for path in (folder, other)
         )
         pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_the_set_up_builds_an_environment_once(monkeypatch):
+    built = []
+
+    def counted():
+        built.append(1)
+        return ActionProbe()
+
+    monkeypatch.setitem(registry._FACTORIES, "Counted", counted)
+    config = dataclasses.replace(CONFIG, env=preset("quick", "Counted").env)
+    plan = packing.pack(make_trials([config], [{"cost_discount": 0.9}], seeds=2))
+    packing.describe(plan)
+    packing.check_fits(plan, 0)
+    build(config)
+    assert built == [1]
 
 
 def test_a_trial_equals_the_run_alone(undisturbed, tmp_path):
