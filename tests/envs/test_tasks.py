@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from algd_jax import envs
-from algd_jax.envs.navigation.contacts import parts_of
 from algd_jax.envs.navigation.costs import CHARGES, View, pressed
 from algd_jax.envs.navigation.layout import Layout
 from algd_jax.envs.navigation.movables import movable
@@ -19,6 +18,7 @@ from algd_jax.envs.navigation.robots import POINT
 from algd_jax.envs.navigation.scene import build_model
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS, NavigationTask
 from algd_jax.envs.navigation.tasks import BUTTON, CIRCLE, GOAL, PUSH, ButtonState
+from algd_jax.envs.navigation.touches import parts_of
 from tests.envs.conftest import Rollout, hold, place
 
 BUTTON_1 = NAVIGATION_TASKS["PointButton1"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from algd_jax.envs.navigation import contacts
+from algd_jax.envs.navigation import touches
 from algd_jax.envs.navigation.geometry import Pose, Rectangle, dot, unit_vector
 from algd_jax.envs.navigation.layout import Layout
 
@@ -41,7 +41,7 @@ class View(NamedTuple):
     velocity: jax.Array
     layout: Layout
     movables: Any
-    parts: tuple[contacts.Part, ...]
+    parts: tuple[touches.Part, ...]
     span: tuple[float, float]
 
 
@@ -49,7 +49,7 @@ def pressed(row: NavigationTask, view: View) -> jax.Array:
     """Which buttons [B] the robot touches."""
     assert row.buttons is not None
     radius = row.buttons.radius
-    return contacts.touched_spheres(view.parts, view.pose, view.layout.buttons, radius, radius)
+    return touches.touched_spheres(view.parts, view.pose, view.layout.buttons, radius, radius)
 
 
 def _in_hazard(row: NavigationTask, view: View, state: Any) -> jax.Array:
@@ -70,7 +70,7 @@ def _pillar(row: NavigationTask, view: View, state: Any) -> jax.Array:
     assert row.pillars is not None
     radius = row.pillars.radius
     pillars = view.layout.pillars
-    return jnp.any(contacts.touched_spheres(view.parts, view.pose, pillars, radius, None))
+    return jnp.any(touches.touched_spheres(view.parts, view.pose, pillars, radius, None))
 
 
 def _gremlin(row: NavigationTask, view: View, state: Any) -> jax.Array:
@@ -88,7 +88,7 @@ def _touches(row: NavigationTask, view: View, centres: jax.Array) -> jax.Array:
     axes = unit_vector(view.movables.yaw)
     halves = jnp.full_like(centres, row.movables.half)
     boxes, upright = Rectangle(centres, axes, halves), row.robot.upright
-    return jnp.any(contacts.touched_boxes(view.parts, view.pose, boxes, view.span, upright))
+    return jnp.any(touches.touched_boxes(view.parts, view.pose, boxes, view.span, upright))
 
 
 def _vase_velocity(row: NavigationTask, view: View, state: Any) -> jax.Array:

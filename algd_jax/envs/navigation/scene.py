@@ -11,11 +11,11 @@ from mujoco import mjx
 
 from algd_jax.envs import contact_solver
 from algd_jax.envs.contact_solver import Rows
-from algd_jax.envs.navigation import contacts
-from algd_jax.envs.navigation.contacts import Part, Pushed
 from algd_jax.envs.navigation.geometry import Pose, Rectangle, to_world
 from algd_jax.envs.navigation.movables import Bodies, Movable
 from algd_jax.envs.navigation.robots import Robot
+from algd_jax.envs.navigation.rows import Pushed, floor_rows, obstacle_rows, push_rows, stop_rows
+from algd_jax.envs.navigation.touches import Part, box_touches, deepest, parts_of, sphere_touches
 
 __all__ = ["Motion", "Obstacles", "Scene", "build_model", "build_scene"]
 
@@ -186,20 +186,20 @@ class Scene:
         if self.feet:
             rows.append(self._floor_rows(data, system))
         if self.obstacles is not None:
-            touches = contacts.sphere_touches(self.parts, pose, places, *self.obstacles)
-            touches = contacts.deepest(touches, _OBSTACLE_CONTACTS)
-            rows.append(contacts.obstacle_rows(touches, jacobian, system.velocity))
+            touches = sphere_touches(self.parts, pose, places, *self.obstacles)
+            touches = deepest(touches, _OBSTACLE_CONTACTS)
+            rows.append(obstacle_rows(touches, jacobian, system.velocity))
         if self.movable is None or system.push is None:
             return rows
         body = system.push.body
         pushed = Pushed(body.position, system.push.planar, self.movable.inverse_mass)
         boxes = _rectangles(self.movable, body)
-        touches = contacts.box_touches(self.parts, pose, boxes, self.movable.span, upright)
-        touches = contacts.deepest(touches, _PUSH_CONTACTS)
-        rows.append(contacts.push_rows(touches, jacobian, pushed, system.velocity, upright))
+        touches = box_touches(self.parts, pose, boxes, self.movable.span, upright)
+        touches = deepest(touches, _PUSH_CONTACTS)
+        rows.append(push_rows(touches, jacobian, pushed, system.velocity, upright))
         if self.obstacles is not None and self.movable.slides:
             radius = self.obstacles.radius
-            rows.append(contacts.stop_rows(boxes, places, radius, pushed, system.velocity))
+            rows.append(stop_rows(boxes, places, radius, pushed, system.velocity))
         return rows
 
     def _floor_rows(self, data: mjx.Data, system: _System) -> Rows:
@@ -215,7 +215,7 @@ class Scene:
             midway, bodies
         )
         padding = ((0, 0), (0, len(system.velocity) - self.model.nv), (0, 0))
-        return contacts.floor_rows(
+        return floor_rows(
             depth,
             jnp.pad(linear, padding),
             jnp.pad(angular, padding),
@@ -279,7 +279,7 @@ def build_scene(
     """Compiles the scene and puts it on the device."""
     model = build_model(robot, timestep)
     feet = tuple(_foot(model, name) for name in robot.feet)
-    parts = contacts.parts_of(model)
+    parts = parts_of(model)
     # Damping is made implicit here (`_integrate`), contacts are found and solved here, not by MJX.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     model.geom_contype[:] = 0

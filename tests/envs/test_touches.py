@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from algd_jax.envs.navigation import contacts
+from algd_jax.envs.navigation import touches
 from algd_jax.envs.navigation.geometry import Pose, Rectangle, unit_vector
 from algd_jax.envs.navigation.robots import CAR, POINT, Robot
 from algd_jax.envs.navigation.scene import build_model
@@ -40,8 +40,8 @@ class Stage:
         )
 
 
-def parts_of(robot: Robot) -> tuple[contacts.Part, ...]:
-    return contacts.parts_of(build_model(robot, 0.002))
+def parts_of(robot: Robot) -> tuple[touches.Part, ...]:
+    return touches.parts_of(build_model(robot, 0.002))
 
 
 def level_poses(robot: Robot, rng: np.random.Generator) -> np.ndarray:
@@ -109,8 +109,8 @@ def test_spheres_are_as_far_as_mujoco_says(robot: Robot) -> None:
     stage = Stage(robot, mujoco.mjtGeom.mjGEOM_SPHERE, [radius, 0, 0])
     qpos = any_poses(robot, rng)
     centres = around(qpos, rng, 0.35)
-    touches = jax.vmap(
-        lambda pose, centre: contacts.sphere_touches(parts, pose, centre[None], radius, height)
+    found = jax.vmap(
+        lambda pose, centre: touches.sphere_touches(parts, pose, centre[None], radius, height)
     )(poses(robot, qpos), jnp.asarray(centres))
     wanted = np.array(
         [stage.distances(q, [*c, height]) for q, c in zip(qpos, centres, strict=True)]
@@ -118,7 +118,7 @@ def test_spheres_are_as_far_as_mujoco_says(robot: Robot) -> None:
     from_outside = wanted > -radius  # Else the centre lies inside a part.
     assert (wanted < 0).sum() > 10, "many of them touch"
     np.testing.assert_allclose(
-        np.asarray(touches.distance)[from_outside], wanted[from_outside], atol=1e-5
+        np.asarray(found.distance)[from_outside], wanted[from_outside], atol=1e-5
     )
 
 
@@ -129,13 +129,13 @@ def test_contacts_with_spheres_lie_on_the_way(robot: Robot) -> None:
     qpos = any_poses(robot, rng)[0]
     centre = np.array([qpos[0] + 0.2, qpos[1] + 0.25, 0.1])
     pose = robot.pose(jnp.asarray(qpos))
-    touches = contacts.sphere_touches(parts, pose, jnp.asarray(centre[None, :2]), radius, 0.1)
-    length = radius + 0.5 * np.asarray(touches.distance)
-    np.testing.assert_allclose(np.linalg.norm(touches.normal, axis=1), 1.0, atol=1e-5)
+    found = touches.sphere_touches(parts, pose, jnp.asarray(centre[None, :2]), radius, 0.1)
+    length = radius + 0.5 * np.asarray(found.distance)
+    np.testing.assert_allclose(np.linalg.norm(found.normal, axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(
-        touches.position, centre + length[:, None] * np.asarray(touches.normal), atol=1e-6
+        found.position, centre + length[:, None] * np.asarray(found.normal), atol=1e-6
     )
-    towards_robot = (np.asarray(pose.position) - centre) @ np.asarray(touches.normal).T
+    towards_robot = (np.asarray(pose.position) - centre) @ np.asarray(found.normal).T
     assert (towards_robot > 0).all()
 
 
@@ -145,15 +145,15 @@ def test_pillars_are_as_far_as_mujoco_says(robot: Robot) -> None:
     stage = Stage(robot, mujoco.mjtGeom.mjGEOM_CYLINDER, [radius, 0.5, 0])
     qpos = level_poses(robot, rng)
     centres = around(qpos, rng, 0.5)
-    touches = jax.vmap(
-        lambda pose, centre: contacts.sphere_touches(parts, pose, centre[None], radius, None)
+    found = jax.vmap(
+        lambda pose, centre: touches.sphere_touches(parts, pose, centre[None], radius, None)
     )(poses(robot, qpos), jnp.asarray(centres))
     wanted = np.array([stage.distances(q, [*c, 0.5]) for q, c in zip(qpos, centres, strict=True)])
     apart = wanted > 1e-3
     assert apart.sum() > CASES
-    np.testing.assert_allclose(np.asarray(touches.distance)[apart], wanted[apart], atol=2e-4)
+    np.testing.assert_allclose(np.asarray(found.distance)[apart], wanted[apart], atol=2e-4)
     touched = jax.vmap(
-        lambda pose, centre: contacts.touched_spheres(parts, pose, centre[None], radius, None)
+        lambda pose, centre: touches.touched_spheres(parts, pose, centre[None], radius, None)
     )(poses(robot, qpos), jnp.asarray(centres))
     clear = np.abs(wanted.min(axis=1)) > 1e-3
     np.testing.assert_array_equal(np.asarray(touched)[clear, 0], wanted.min(axis=1)[clear] < 0)
@@ -171,7 +171,7 @@ def test_touched_boxes_are_those_that_mujoco_finds(robot: Robot) -> None:
 
     def touched(pose: Pose, box: Rectangle) -> jax.Array:
         only = jax.tree.map(lambda leaf: leaf[None], box)
-        return contacts.touched_boxes(parts, pose, only, (0.0, 2 * half), robot.upright)[0]
+        return touches.touched_boxes(parts, pose, only, (0.0, 2 * half), robot.upright)[0]
 
     found = np.asarray(jax.vmap(touched)(poses(robot, qpos), boxes))
     wanted = np.array(
@@ -205,7 +205,7 @@ def test_a_tilted_car_touches_a_hovering_box_where_its_edges_are() -> None:
 
     def touched(pose: Pose, centre: jax.Array, yaw: jax.Array) -> jax.Array:
         box = Rectangle(centre[None], unit_vector(yaw)[None], jnp.full((1, 2), 0.1))
-        return contacts.touched_boxes(parts, pose, box, (0.1, 0.3), False)[0]
+        return touches.touched_boxes(parts, pose, box, (0.1, 0.3), False)[0]
 
     found = np.asarray(
         jax.jit(jax.vmap(touched))(poses(CAR, qpos), jnp.asarray(centres), jnp.asarray(yaws))
@@ -221,9 +221,9 @@ def test_a_hovering_box_passes_over_the_wheels() -> None:
     beside = Rectangle(jnp.array([[0.24, 0.1]]), jnp.array([[1.0, 0.0]]), jnp.full((1, 2), 0.1))
     nearer = beside.replace(centre=jnp.array([[0.19, 0.1]]))
     on_floor, hovering = (0.0, 0.2), (0.1, 0.3)
-    assert contacts.touched_boxes(parts, pose, beside, on_floor, False).all()
-    assert not contacts.touched_boxes(parts, pose, beside, hovering, False).any()
-    assert contacts.touched_boxes(parts, pose, nearer, hovering, False).all()
+    assert touches.touched_boxes(parts, pose, beside, on_floor, False).all()
+    assert not touches.touched_boxes(parts, pose, beside, hovering, False).any()
+    assert touches.touched_boxes(parts, pose, nearer, hovering, False).all()
 
 
 @_ROBOTS
@@ -236,9 +236,9 @@ def test_box_contacts_touch_where_the_shapes_do(robot: Robot) -> None:
 
     def both(pose: Pose, box: Rectangle) -> tuple[jax.Array, jax.Array]:
         only, span = jax.tree.map(lambda leaf: leaf[None], box), (0.0, 2 * half)
-        touches = contacts.box_touches(parts, pose, only, span, robot.upright)
-        touched = contacts.touched_boxes(parts, pose, only, span, robot.upright)
-        return jnp.min(touches.distance), touched[0]
+        found = touches.box_touches(parts, pose, only, span, robot.upright)
+        touched = touches.touched_boxes(parts, pose, only, span, robot.upright)
+        return jnp.min(found.distance), touched[0]
 
     least, touched = map(np.asarray, jax.vmap(both)(poses(robot, qpos), boxes))
     clear = np.abs(least) > 1e-4
@@ -248,7 +248,7 @@ def test_box_contacts_touch_where_the_shapes_do(robot: Robot) -> None:
 def test_deepest_picks_the_least_distances() -> None:
     distance = jnp.array([0.3, -0.02, 0.1, -0.05, 0.0])
     count = len(distance)
-    touches = contacts.Touches(
+    found = touches.Touches(
         distance=distance,
         position=jnp.tile(distance[:, None], (1, 3)),
         normal=jnp.zeros((count, 3)),
@@ -256,7 +256,7 @@ def test_deepest_picks_the_least_distances() -> None:
         inverse_mass=jnp.ones(count),
         copies=jnp.ones(count),
     )
-    chosen = contacts.deepest(touches, 2)
+    chosen = touches.deepest(found, 2)
     np.testing.assert_array_equal(chosen.body, [3, 1])
     np.testing.assert_allclose(chosen.position[:, 0], [-0.05, -0.02])
-    assert contacts.deepest(touches, count) is touches
+    assert touches.deepest(found, count) is found
