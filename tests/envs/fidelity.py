@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algd_jax.envs.navigation.layout import Layout
 from algd_jax.envs.navigation.movables import CONTACT_LEVER, GremlinState, SlidingState
+from algd_jax.envs.navigation.rules import ButtonProgress, GoalProgress, PushProgress
 from algd_jax.envs.navigation.state import NavigationState
-from algd_jax.envs.navigation.tasks import ButtonState, GoalState, PushState
+from algd_jax.envs.navigation.task import Layout
 from tests.envs.programs import batched_step, blank_states
 
 Golden = dict[str, np.ndarray]
@@ -192,7 +192,7 @@ def _float(values: np.ndarray) -> jax.Array:
 def _task_state(golden: Golden) -> Any:
     """The state of the task's rules before each step."""
     if "task_goal_button" in golden:
-        return ButtonState(
+        return ButtonProgress(
             goal=jnp.asarray(golden["task_goal_button"], jnp.int32),
             timer=jnp.asarray(golden["task_button_timer"], jnp.int32),
             last_distance=_float(golden["task_last_dist_goal"]),
@@ -201,12 +201,12 @@ def _task_state(golden: Golden) -> Any:
         return ()
     goal = _float(golden["pos_goal"][:, 0, :2])
     if "task_last_box_goal" in golden:
-        return PushState(
+        return PushProgress(
             goal=goal,
             last_box=_float(golden["task_last_dist_box"]),
             last_goal=_float(golden["task_last_box_goal"]),
         )
-    return GoalState(goal=goal, last_distance=_float(golden["task_last_dist_goal"]))
+    return GoalProgress(goal=goal, last_distance=_float(golden["task_last_dist_goal"]))
 
 
 def _next_buttons(golden: Golden) -> np.ndarray:

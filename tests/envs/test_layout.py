@@ -15,8 +15,8 @@ from algd_jax import envs
 from algd_jax.envs.navigation import layout
 from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.objects import Hazards
-from algd_jax.envs.navigation.suites import NAVIGATION_TASKS, NavigationTask
-from algd_jax.envs.navigation.tasks import Drawn, View
+from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
+from algd_jax.envs.navigation.task import Drawn, Layout, NavigationTask, View
 from algd_jax.errors import ConfigError
 
 DRAWS = 512
@@ -286,7 +286,7 @@ def test_a_goal_without_room_is_not_found() -> None:
     axis = jnp.linspace(-1.5, 1.5, 8)
     crowd = jnp.stack(jnp.meshgrid(axis, axis), -1).reshape(-1, 2)
     full = dataclasses.replace(task, hazards=dataclasses.replace(task.hazards, places=64))
-    stands = layout.Layout(crowd, jnp.zeros((0, 2)), jnp.zeros((0, 2)))
+    stands = Layout(crowd, jnp.zeros((0, 2)), jnp.zeros((0, 2)))
     _, found = layout.draw_goal_position(
         full, jax.random.key(0), jnp.zeros(2), stands, jnp.zeros((1, 2))
     )

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from algd_jax import envs
-from algd_jax.envs.navigation.costs import CHARGES, View, pressed
-from algd_jax.envs.navigation.layout import Layout
+from algd_jax.envs.navigation.costs import CHARGES, pressed
 from algd_jax.envs.navigation.movables import movable
 from algd_jax.envs.navigation.objects import Goal, Hazards, count
 from algd_jax.envs.navigation.robots import POINT
+from algd_jax.envs.navigation.rules import BUTTON, CIRCLE, GOAL, PUSH, ButtonProgress
 from algd_jax.envs.navigation.scene import build_model
-from algd_jax.envs.navigation.suites import NAVIGATION_TASKS, NavigationTask
-from algd_jax.envs.navigation.tasks import BUTTON, CIRCLE, GOAL, PUSH, ButtonState
+from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
+from algd_jax.envs.navigation.task import Layout, NavigationTask, View
 from algd_jax.envs.navigation.touches import parts_of
 from tests.envs.conftest import Rollout, hold, place
 
@@ -86,8 +86,8 @@ def test_button_reward_is_the_approach() -> None:
     wanted = np.hypot(0.8, 1.8) - np.hypot(1.0, 0.9)
     np.testing.assert_allclose(outcome.reward, wanted, atol=1e-6)
     assert not bool(outcome.goal_met)
-    assert int(outcome.state.goal) == 1
-    np.testing.assert_allclose(outcome.state.last_distance, np.hypot(1.0, 0.9), atol=1e-6)
+    assert int(outcome.progress.goal) == 1
+    np.testing.assert_allclose(outcome.progress.last_distance, np.hypot(1.0, 0.9), atol=1e-6)
 
 
 def test_pressing_the_goal_button_pays_one_and_moves_on() -> None:
@@ -96,9 +96,9 @@ def test_pressing_the_goal_button_pays_one_and_moves_on() -> None:
     outcome = BUTTON.step(BUTTON_1, state, seen, jnp.asarray(3))
     assert bool(outcome.goal_met)
     np.testing.assert_allclose(outcome.reward, 1.0)
-    assert int(outcome.state.goal) == 3
-    assert int(outcome.state.timer) == 10
-    np.testing.assert_allclose(outcome.state.last_distance, np.hypot(0.15, 2.6), atol=1e-6)
+    assert int(outcome.progress.goal) == 3
+    assert int(outcome.progress.timer) == 10
+    np.testing.assert_allclose(outcome.progress.last_distance, np.hypot(0.15, 2.6), atol=1e-6)
 
 
 def test_pressing_another_button_does_not_meet_the_goal() -> None:
@@ -107,8 +107,8 @@ def test_pressing_another_button_does_not_meet_the_goal() -> None:
         BUTTON_1, BUTTON.start(BUTTON_1, seen, jnp.asarray(0)), seen, jnp.asarray(2)
     )
     assert not bool(outcome.goal_met)
-    assert int(outcome.state.goal) == 0
-    assert int(outcome.state.timer) == 0
+    assert int(outcome.progress.goal) == 0
+    assert int(outcome.progress.timer) == 0
 
 
 def test_buttons_are_drawn_uniformly_the_last_one_included() -> None:
@@ -122,7 +122,7 @@ def test_buttons_are_drawn_uniformly_the_last_one_included() -> None:
 def test_buttons_are_invisible_while_the_timer_runs() -> None:
     seen = view(BUTTON_1, [0.0, 0.0])
     for timer, visible in ((10, False), (1, False), (0, True)):
-        state = ButtonState(jnp.asarray(2), jnp.asarray(timer), jnp.zeros(()))
+        state = ButtonProgress(jnp.asarray(2), jnp.asarray(timer), jnp.zeros(()))
         sights = BUTTON.sights(BUTTON_1, state, seen)
         assert bool(sights["buttons_lidar"].visible) == visible
         assert sights["goal_lidar"].visible is True
@@ -133,7 +133,7 @@ def test_buttons_are_invisible_while_the_timer_runs() -> None:
     ("goal", "timer", "charge"), [(1, 0, False), (0, 0, True), (0, 1, False), (0, 10, False)]
 )
 def test_wrong_buttons_cost_while_the_timer_rests(goal: int, timer: int, charge: bool) -> None:
-    state = ButtonState(jnp.asarray(goal), jnp.asarray(timer), jnp.zeros(()))
+    state = ButtonProgress(jnp.asarray(goal), jnp.asarray(timer), jnp.zeros(()))
     assert charged(BUTTON_1, "cost_buttons", view(BUTTON_1, [1.15, -1.3]), state) == charge
 
 
@@ -159,8 +159,8 @@ def test_goal_reward_is_the_approach() -> None:
     outcome = goal_step([0.6, 0.8])
     np.testing.assert_allclose(outcome.reward, 1.0, atol=1e-6)
     assert not bool(outcome.goal_met)
-    np.testing.assert_array_equal(outcome.state.goal, [0.0, 0.0])
-    np.testing.assert_allclose(outcome.state.last_distance, 1.0, atol=1e-6)
+    np.testing.assert_array_equal(outcome.progress.goal, [0.0, 0.0])
+    np.testing.assert_allclose(outcome.progress.last_distance, 1.0, atol=1e-6)
 
 
 def test_a_goal_is_met_at_exactly_its_radius() -> None:
@@ -172,8 +172,8 @@ def test_a_goal_is_met_at_exactly_its_radius() -> None:
 
 def test_a_new_goal_starts_from_its_own_distance() -> None:
     outcome = goal_step([0.0, 0.5])
-    np.testing.assert_array_equal(outcome.state.goal, [1.0, 2.0])
-    np.testing.assert_allclose(outcome.state.last_distance, np.hypot(1.0, 1.5), atol=1e-6)
+    np.testing.assert_array_equal(outcome.progress.goal, [1.0, 2.0])
+    np.testing.assert_allclose(outcome.progress.last_distance, np.hypot(1.0, 1.5), atol=1e-6)
 
 
 def test_goals_are_drawn_clear_of_what_moves_now() -> None:
@@ -214,10 +214,10 @@ def test_push_goal_is_met_in_space(apart: float, met: bool) -> None:
     outcome = PUSH.step(PUSH_1, PUSH.start(PUSH_1, seen, goal), seen, other)
     assert bool(outcome.goal_met) == met
     np.testing.assert_allclose(outcome.reward, float(met), atol=1e-6)
-    np.testing.assert_array_equal(outcome.state.goal, other if met else goal)
+    np.testing.assert_array_equal(outcome.progress.goal, other if met else goal)
     if met:
         wanted = np.linalg.norm([1.5, apart, 0.04])
-        np.testing.assert_allclose(outcome.state.last_goal, wanted, atol=1e-6)
+        np.testing.assert_allclose(outcome.progress.last_goal, wanted, atol=1e-6)
 
 
 def test_circle_reward() -> None:

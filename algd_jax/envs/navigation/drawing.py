@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 
 from algd_jax.envs.navigation.movables import movable
+from algd_jax.envs.navigation.rules import ButtonProgress
 from algd_jax.envs.navigation.state import NavigationState
-from algd_jax.envs.navigation.suites import NavigationTask
-from algd_jax.envs.navigation.tasks import ButtonState
+from algd_jax.envs.navigation.task import NavigationTask
 
 __all__ = ["draw"]
 
@@ -117,7 +117,7 @@ def _add_fixed(spec: mujoco.MjSpec, task: NavigationTask, state: NavigationState
     if task.buttons is not None:
         radius = task.buttons.radius
         for i, (x, y) in enumerate(np.asarray(layout.buttons)):
-            is_goal = isinstance(state.task, ButtonState) and i == int(state.task.goal)
+            is_goal = isinstance(state.task, ButtonProgress) and i == int(state.task.goal)
             kind = "goal" if is_goal else "buttons"
             _add(spec, kind, _Geom.mjGEOM_SPHERE, [radius, 0, 0], (x, y, radius))
 
@@ -138,7 +138,7 @@ def _add_movables(spec: mujoco.MjSpec, task: NavigationTask, state: NavigationSt
 
 
 def _add_goal(spec: mujoco.MjSpec, task: NavigationTask, state: NavigationState) -> None:
-    if task.goal is None or isinstance(state.task, ButtonState):
+    if task.goal is None or isinstance(state.task, ButtonProgress):
         return
     x, y = np.asarray(state.task.goal)
     _add(spec, "goal", _Geom.mjGEOM_CYLINDER, [task.goal.radius, _FLAT, 0], (x, y, 0))

@@ -9,12 +9,11 @@ import numpy as np
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv, State, in_full_precision
 from algd_jax.envs.navigation import drawing, layout, sensors
-from algd_jax.envs.navigation.costs import CHARGES, View
+from algd_jax.envs.navigation.costs import CHARGES
 from algd_jax.envs.navigation.movables import movable
 from algd_jax.envs.navigation.scene import Motion, Obstacles, build_scene
 from algd_jax.envs.navigation.state import NavigationState
-from algd_jax.envs.navigation.suites import NavigationTask
-from algd_jax.envs.navigation.tasks import Sight
+from algd_jax.envs.navigation.task import Layout, NavigationTask, Sight, View
 from algd_jax.errors import ConfigError
 
 __all__ = ["NavigationEnv"]
@@ -102,19 +101,20 @@ class NavigationEnv(SafetyEnv):
         """One control period: ten physics steps, then reward and costs, then the new goal."""
         self.check_action(action)
         task, before = self._task, state.pipeline_state
+        progress = before.task
         motion = self._simulate(before, jnp.clip(action, -1.0, 1.0))
         view = self._view(motion.qpos, motion.qvel, before.layout, motion.movables)
 
         key, goal_key = jax.random.split(before.key)
         next_goal, found = task.rules.draw_goal(task, view, goal_key)
-        charges = {name: CHARGES[name](task, view, before.task) for name in task.charged}
-        outcome = task.rules.step(task, before.task, view, next_goal)
+        charges = {name: CHARGES[name](task, view, progress) for name in task.charged}
+        outcome = task.rules.step(task, progress, view, next_goal)
         after = before.replace(
             qpos=motion.qpos,
             qvel=motion.qvel,
             time=motion.time,
             movables=motion.movables,
-            task=outcome.state,
+            task=outcome.progress,
             key=key,
         )
         return state.replace(
@@ -135,7 +135,7 @@ class NavigationEnv(SafetyEnv):
             return layout.random_placement(self._task, key)
         return layout.constant_placement(self._task)
 
-    def _view(self, qpos: jax.Array, qvel: jax.Array, where: layout.Layout, movables: Any) -> View:
+    def _view(self, qpos: jax.Array, qvel: jax.Array, where: Layout, movables: Any) -> View:
         robot = self._task.robot
         return View(
             pose=robot.pose(qpos),

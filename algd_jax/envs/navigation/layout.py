@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from algd_jax.envs.navigation.objects import Area, Places, count, fixed
+from algd_jax.envs.navigation.task import Layout, NavigationTask
 from algd_jax.errors import ConfigError
 
-if TYPE_CHECKING:
-    from algd_jax.envs.navigation.suites import NavigationTask
-
 __all__ = [
-    "Layout",
     "Placement",
     "check_room",
     "constant_placement",
@@ -31,14 +27,6 @@ _TRIES_AT_ONCE = 25
 _RESTARTS = 1000
 """Crowded layouts, such as SafetyPointButton1-v0, succeed about once in fifty times."""
 _DENSEST_PACKING = math.pi / math.sqrt(12)  # Share of the plane that equal discs can cover.
-
-
-class Layout(struct.PyTreeNode):
-    """What does not move in an episode: positions [K, 2] [m], K = 0 where there are none."""
-
-    hazards: jax.Array
-    buttons: jax.Array
-    pillars: jax.Array
 
 
 class Placement(NamedTuple):
@@ -133,11 +121,11 @@ def draw_goal_position(
     """
     if task.goal is None:
         raise ConfigError(f"{task.name}: goal: this kind of task needs one")
-    # In the order of the items.
-    keepouts = jnp.array([item.keepout for item in _items(task) if item.kind != "goal"])
-    others = jnp.concatenate(
-        [origin[None], layout.buttons, layout.hazards, layout.pillars, movables]
-    )
+    positions = {"robot": origin[None], "movables": movables, **vars(layout)}
+    items = [item for item in _items(task) if item.kind != "goal"]
+    keepouts = jnp.array([item.keepout for item in items])
+    kinds = dict.fromkeys(item.kind for item in items)
+    others = jnp.concatenate([positions[kind] for kind in kinds])
     area = _shrink(task.goal.area or _extent(task), task.goal.keepout)
     tries = _draw(key, area, _TRIES)
     accepted = jnp.all(_clear(tries, others.T, keepouts + task.goal.keepout), axis=0)

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from flax import struct
 
-from algd_jax.envs.navigation.layout import Layout
+from algd_jax.envs.navigation.task import Layout
 
 __all__ = ["NavigationState"]
 
@@ -18,7 +18,7 @@ class NavigationState(struct.PyTreeNode):
       time: [] simulated time [s].
       layout: what stands still.
       movables: where the movable things are; None in tasks without.
-      task: the state of the task's rules, such as goal and timer.
+      task: the progress in the task, such as goal and timer; checkpoints name its arrays so.
       key: from which later goals are drawn.
     """
 

@@ -5,7 +5,6 @@ import math
 from typing import Any
 
 from algd_jax.envs.navigation.objects import (
-    Area,
     Buttons,
     Circle,
     Goal,
@@ -16,54 +15,11 @@ from algd_jax.envs.navigation.objects import (
     Start,
     Vases,
 )
-from algd_jax.envs.navigation.robots import CAR, POINT, Robot
-from algd_jax.envs.navigation.tasks import BUTTON, CIRCLE, GOAL, PUSH, Rules
+from algd_jax.envs.navigation.robots import CAR, POINT
+from algd_jax.envs.navigation.rules import BUTTON, CIRCLE, GOAL, PUSH
+from algd_jax.envs.navigation.task import NavigationTask
 
-__all__ = ["NAVIGATION_TASKS", "NavigationTask"]
-
-
-@dataclasses.dataclass(frozen=True)
-class NavigationTask:
-    """One row: everything that tells one navigation task from another.
-
-    Attributes:
-      name: as in `algd_jax.envs.make`.
-      robot: row of `robots`.
-      rules: what is rewarded and when, one of `tasks`.
-      charged: what costs, keys of `costs.CHARGES`.
-      timestep: physics time step [s]; ten of them make one environment step.
-      episode_length: time limit [environment steps].
-      cost_limit: allowed sum of costs [cost / episode].
-      extent: placements lie in the square |x|, |y| <= extent [m].
-      lidar_range: distance at which the lidar reads zero [m].
-      alphabetical: order of the observation's components; otherwise sensors, then lidars.
-      start: the one state of a fixed layout; None draws a layout at every reset.
-      robot_place: fixed start position (x, y) [m], if a random start has one.
-      robot_area: in which the robot starts; None is the whole extent.
-      robot_keepout: radius kept free around its start [m].
-      goal, circle, hazards, buttons, pillars, movables: what stands in the arena.
-    """
-
-    name: str
-    robot: Robot
-    rules: Rules
-    charged: tuple[str, ...]
-    timestep: float
-    episode_length: int
-    cost_limit: float
-    extent: float
-    lidar_range: float = 3.0
-    alphabetical: bool = False
-    start: Start | None = None
-    robot_place: tuple[float, float] | None = None
-    robot_area: Area | None = None
-    robot_keepout: float = 0.4
-    goal: Goal | None = None
-    circle: Circle | None = None
-    hazards: Hazards | None = None
-    buttons: Buttons | None = None
-    pillars: Pillars | None = None
-    movables: Gremlins | Vases | PushBox | None = None
+__all__ = ["NAVIGATION_TASKS"]
 
 
 def _robots(point: NavigationTask, timestep: float) -> tuple[NavigationTask, NavigationTask]:
