@@ -14,6 +14,7 @@ import numpy as np
 from algd_jax.agents.landscape import Curvatures, Survey, random_directions, survey
 from algd_jax.agents.state import AgentState
 from algd_jax.envs import SafetyEnv
+from algd_jax.envs.base import in_full_precision
 from algd_jax.errors import ConfigError
 from algd_jax.files import read, replace
 from algd_jax.runs.build import Stream, build, stream_key
@@ -293,7 +294,9 @@ def _jitted_survey(trainer: Trainer, view: View) -> jax.stages.Wrapped:
     """(agent, obs, directions, key, hyper) -> Survey."""
     spec = trainer.env.spec
 
+    # Curvature is a difference of gradients, which TensorFloat-32 would drown.
     @jax.jit
+    @in_full_precision
     def run(agent, obs, directions, key, hyper):
         return survey(
             trainer.algorithm,

@@ -63,6 +63,13 @@ def products(jaxpr: Any) -> Iterator[Any]:
                 yield from products(inner)
 
 
+def precisions(program: Any) -> set[Any]:
+    """Precisions of all operands of matrix products in a `jax.make_jaxpr`."""
+    found = list(products(program.jaxpr))
+    assert found
+    return {each for one in found for each in one.params["precision"] or (None,)}
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -21,6 +21,7 @@ from algd_jax.runs.landscape_pictures import (
     rises,
 )
 from algd_jax.runs.run import train
+from tests.envs.test_interface import precisions
 from tests.probes import TerminatingProbe
 from tests.runs.support import EPOCH, WARMUP, tiny_config
 
@@ -46,6 +47,15 @@ def test_survey_covers_the_box_with_finite_heights(found):
         assert leaf.shape == (9, 9)
         assert np.isfinite(leaf).all()
     assert found.survey.actions.shape == (16, 2)
+
+
+def test_energies_are_not_rounded_as_accelerators_do(run_dir):
+    trainer = build(RunDirectory(run_dir).read_config())
+    key, hyper = jax.random.key(0), trainer.config.hyper.as_arrays()
+    agent = jax.eval_shape(trainer.algorithm.init, key, hyper)
+    survey = landscape._jitted_survey(trainer, SMALL)
+    program = jax.make_jaxpr(survey)(agent, jnp.zeros(2), jnp.eye(2), key, hyper)
+    assert precisions(program) == {jax.lax.Precision.HIGHEST}
 
 
 def test_heights_are_laid_out_as_rows_of_v(found, run_dir):

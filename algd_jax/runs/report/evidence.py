@@ -15,6 +15,7 @@ from algd_jax.agents.state import AgentState
 from algd_jax.config import Hyper
 from algd_jax.diffusion.chain import draw_chain_noise
 from algd_jax.envs import EpisodeWrapper
+from algd_jax.envs.base import in_full_precision
 from algd_jax.lagrangian.energy import augmented_lagrangian
 from algd_jax.runs.memory import check_episodes
 from algd_jax.training.epoch import Trainer, make_transition
@@ -56,6 +57,7 @@ class Denoising(struct.PyTreeNode):
     actions: jax.Array
 
 
+@in_full_precision
 def calibrate(
     trainer: Trainer, agent: AgentState, key: jax.Array, hyper: Hyper, episodes: int
 ) -> tuple[Calibration, jax.Array]:
@@ -116,6 +118,7 @@ def discounted_sums(gains: jax.Array, ends: jax.Array, discount: Scalar) -> jax.
     return jax.lax.scan(back, jnp.zeros_like(gains[0]), (gains, ends), reverse=True)[1]
 
 
+@in_full_precision
 def denoise(
     trainer: Trainer, agent: AgentState, obs: jax.Array, key: jax.Array, hyper: Hyper, samples: int
 ) -> Denoising | None:

@@ -12,6 +12,7 @@ from algd_jax.runs import memory
 from algd_jax.runs.build import build
 from algd_jax.runs.report.charts import calibration, calibration_words
 from algd_jax.runs.report.evidence import calibrate, denoise, discounted_sums, gather
+from tests.envs.test_interface import precisions
 from tests.runs.support import probes, tiny_config  # noqa: F401
 
 
@@ -42,6 +43,15 @@ def test_what_came_of_constant_gains_is_a_geometric_sum():
     # The critics' side: the same functions at the same pairs, so a critic is told apart by state.
     assert (found.reward_value.shape, found.risk.shape) == ((60,), (60, 1))
     assert len(np.unique(found.reward_value)) > 10
+
+
+def test_what_is_measured_is_not_rounded_as_accelerators_do():
+    trainer, agent, hyper = fresh(tiny_config("ActionProbe"))
+    key, highest = jax.random.key(1), {jax.lax.Precision.HIGHEST}
+    program = jax.make_jaxpr(lambda agent: calibrate(trainer, agent, key, hyper, 2))(agent)
+    assert precisions(program) == highest
+    program = jax.make_jaxpr(lambda agent: denoise(trainer, agent, jnp.zeros(2), key, hyper, 3))
+    assert precisions(program(agent)) == highest
 
 
 def test_episodes_that_do_not_fit_in_memory_are_refused(monkeypatch):
