@@ -28,10 +28,21 @@ from algd_jax.runs import run as host_loop
 from algd_jax.runs.build import build
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
-from algd_jax.runs.evaluate import Summary, Which, choose_checkpoint, evaluate_run, load_agent
+from algd_jax.runs.evaluate import (
+    Evaluate,
+    Summary,
+    Which,
+    check_evaluation,
+    choose_checkpoint,
+    evaluate_checkpoint,
+    load_agent,
+    make_evaluate,
+)
 from algd_jax.runs.evaluation_file import read_summary
 from algd_jax.runs.logs import read_records
+from algd_jax.runs.memory import check_evaluation_memory
 from algd_jax.runs.tracking.choice import Tracking
+from algd_jax.training.epoch import Trainer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,15 +147,35 @@ class Run:
           ConfigError: if the run has no such checkpoint.
         """
         which = choose_checkpoint(self._directory, which)
-        trainer = build(self.config)
-        agent, step = load_agent(trainer, self._directory, which)
-        return Policy(trainer.algorithm, agent, self.config.hyper.as_arrays(), step)
+        agent, step = load_agent(self._trainer, self._directory, which)
+        return Policy(self._trainer.algorithm, agent, self.config.hyper.as_arrays(), step)
 
     def evaluate(
         self, episodes: int | None = None, seed: int | None = None, which: Which | None = None
     ) -> Summary:
-        """Episodes of the deterministic policy; see ``algd_jax.runs.evaluate.evaluate_run``."""
-        return evaluate_run(self.path, which, episodes, seed, self.config.env)
+        """Episodes of the deterministic policy; compiled at the first call.
+
+        Args:
+          episodes: how many; by default as many as the run's own final evaluation.
+          seed: by default the run's.
+          which: checkpoint; by default the best feasible one, else the last.
+
+        Raises:
+          ConfigError: if the run has no such checkpoint, or a number is out of range.
+        """
+        check_evaluation(episodes, seed)
+        return evaluate_checkpoint(
+            self._trainer, self._directory, self._evaluate_batch, which, episodes, seed
+        )
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return build(self.config)
+
+    @cached_property
+    def _evaluate_batch(self) -> Evaluate:
+        check_evaluation_memory(self._trainer)
+        return make_evaluate(self._trainer)
 
     @property
     def _directory(self) -> RunDirectory:

@@ -261,9 +261,7 @@ def evaluate_run(
     Raises:
       ConfigError: if this is no run, it has no such checkpoint, or a number is out of range.
     """
-    if episodes is not None and episodes < 1:
-        raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
-    check_seed(seed)
+    check_evaluation(episodes, seed)
     directory = RunDirectory(run_dir)
     config = directory.read_config(env)
     choose_checkpoint(directory, which)  # Fails before anything slow.
@@ -271,6 +269,13 @@ def evaluate_run(
     check_evaluation_memory(trainer)
     (display or Display()).phase("compiling and playing episodes")
     return evaluate_checkpoint(trainer, directory, make_evaluate(trainer), which, episodes, seed)
+
+
+def check_evaluation(episodes: int | None, seed: int | None) -> None:
+    """Raise :class:`ConfigError` unless so many episodes can be played with this seed."""
+    if episodes is not None and episodes < 1:
+        raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
+    check_seed(seed)
 
 
 def check_seed(seed: int | None) -> None:

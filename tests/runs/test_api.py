@@ -10,6 +10,8 @@ import pytest
 
 import algd_jax
 from algd_jax.errors import ConfigError
+from algd_jax.runs import evaluate
+from algd_jax.training.evaluation import evaluate_agent
 from tests.runs.support import EPOCHS, LAST_STEP, read_lines, tiny_config
 
 
@@ -32,6 +34,23 @@ def test_metrics_are_a_frame_of_the_log(run):
 def test_evaluate_repeats_the_final_evaluation(run):
     assert run.evaluate().figures().items() <= run.evaluation.items()
     assert run.evaluate(episodes=3, which="last").step == LAST_STEP
+
+
+def test_evaluations_of_one_run_compile_once(run, monkeypatch):
+    traced = []
+
+    def counted(*arguments):
+        traced.append(1)
+        return evaluate_agent(*arguments)
+
+    monkeypatch.setattr(evaluate, "evaluate_agent", counted)
+    again = algd_jax.Run.load(run.path)
+    first = again.evaluate(seed=1)
+    assert again.evaluate(seed=1) == first
+    assert again.evaluate(episodes=3, which="last").seed == run.config.seed
+    assert len(traced) == 1
+    with pytest.raises(ConfigError, match="episodes: got 0, allowed is an integer >= 1"):
+        again.evaluate(0)
 
 
 def test_the_policy_takes_any_leading_axes(run):
