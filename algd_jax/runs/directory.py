@@ -79,7 +79,7 @@ class RunDirectory:
 
     @property
     def log_file(self) -> Path:
-        """What was worth telling while the run went on, one line each."""
+        """Lines worth telling of the run, and the traceback of a failure."""
         return self.path / "run.log"
 
     def tracker_file(self, service: str) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.config import RESTORE, Config, Hyper
+from algd_jax.errors import ConfigError
 from algd_jax.files import append_note
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
@@ -126,8 +128,13 @@ def train(
     tracking.check(directory)
     if not resume:
         directory.create(config, list(command))
-    with directory.running(), contextlib.ExitStack() as ending:
-        run = _Run(trainer, hyper, directory, display or Display(), tracking, ending)
+    display = display or Display()
+    with (
+        directory.running(),
+        contextlib.ExitStack() as ending,
+        failure_noted(directory.log_file, display.note),
+    ):
+        run = _Run(trainer, hyper, directory, display, tracking, ending)
         run.display.start(_title(config, directory))
         # A run killed before its first checkpoint begins again.
         begun = checkpoint.latest(directory.state) is not None
@@ -137,6 +144,28 @@ def train(
                 directory.add_resumption(config, list(command))
             run.tell_of_logs_left_out()
         return run.train(state, stop_requested)
+
+
+@contextlib.contextmanager
+def failure_noted(
+    log_file: Path, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[None]:
+    """Context that notes in a log what ended it: an error of this package in its own words, any
+    other exception by its traceback.
+
+    Args:
+      log_file: the log.
+      tell: takes the line that says where the traceback is.
+    """
+    try:
+        yield
+    except (RunError, ConfigError) as error:
+        append_note(log_file, f"failed: {error}")
+        raise
+    except Exception:
+        append_note(log_file, f"failed:\n{traceback.format_exc().rstrip()}")
+        tell(f"the traceback of this failure is in {log_file}")
+        raise
 
 
 def _trainer(config: Config, devices: int) -> Trainer:

@@ -126,10 +126,12 @@ def test_restoring_gives_up_when_it_does_not_help(tmp_path, healthy_evaluation):
     with pytest.raises(RunError, match=r"^reward is NaN or infinite at environment step 100, env"):
         train(config_of("LateBreak", "restore", checkpoint_epochs=1), folder)
     good = WARMUP + EPOCH
-    assert notes(folder) == RESTORES * [
+    *restored, last = notes(folder)
+    assert restored == RESTORES * [
         "reward is NaN or infinite at environment step 100, environment 0; "
         f"going on from the checkpoint of step {good} with a new key"
     ]
+    assert last.startswith("failed: reward is NaN or infinite at environment step 100, env")
     assert steps(folder) == [good]
     assert checkpoint.latest(folder / "checkpoints" / "state") == good
 

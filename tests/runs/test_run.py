@@ -392,6 +392,21 @@ def test_a_damaged_policy_is_passed_over(whole, tmp_path, caplog):
     assert "manifest.json cannot be read; taking the one of step" in record.getMessage()
 
 
+class BreakingDisplay(Recorder):
+    def epoch(self, progress):
+        raise ValueError("broken\nin two lines")
+
+
+def test_a_failed_run_keeps_its_traceback(tmp_path):
+    folder, display = tmp_path / "run", BreakingDisplay()
+    with pytest.raises(ValueError, match="broken"):
+        train(tiny_config(), folder, display=display)
+    log = (folder / "run.log").read_text()
+    assert " failed:\nTraceback (most recent call last):\n" in log
+    assert log.endswith("ValueError: broken\nin two lines\n")
+    assert display.notes == [f"the traceback of this failure is in {folder / 'run.log'}"]
+
+
 def test_streams_of_randomness_differ():
     keys = [tuple(np.asarray(jax.random.key_data(stream_key(3, s)))) for s in Stream]
     assert len(set(keys)) == len(Stream)

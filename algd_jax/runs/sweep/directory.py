@@ -58,7 +58,7 @@ class SweepDirectory:
 
     @property
     def log_file(self) -> Path:
-        """What was worth telling while the sweep went on, one line each."""
+        """As of a run: lines worth telling, and the traceback of a failure."""
         return self.path / "sweep.log"
 
     def trial(self, trial: Trial) -> TrialDirectory:

@@ -25,7 +25,7 @@ from algd_jax.runs.health import found
 from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.programs import Programs
 from algd_jax.runs.resuming import epochs_made
-from algd_jax.runs.run import RunError
+from algd_jax.runs.run import RunError, failure_noted
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.halving import Rung, ranking
 from algd_jax.runs.sweep.member import Member
@@ -111,7 +111,7 @@ def run_program(
       ConfigError: if the program does not fit, or another process is running it.
       RunError: if what it shall leave cannot be written.
     """
-    with directory.running(number, patience):
+    with directory.running(number, patience), failure_noted(directory.log_file):
         if is_complete(directory, plan, number):
             return
         check_fits(plan, number)
