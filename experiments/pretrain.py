@@ -57,7 +57,8 @@ def keep_policy(run: RunDirectory, out: Path) -> Path:
     target = RunDirectory(out / config.env)
     if target.path.exists():
         raise ConfigError(f"out: {target.path} exists, allowed is a task without a policy")
-    checkpoint.save(target.best, step, without_training(agent), checkpoint.read_notes(run.best))
+    notes, owner = checkpoint.read_notes(run.best, run.owner("best")), run.owner("best")
+    checkpoint.save(target.best, step, without_training(agent), notes, owner=owner)
     shutil.copy(run.config_file, target.config_file)
     shutil.copy(run.metrics_file, target.metrics_file)
     size = sum(path.stat().st_size for path in target.path.rglob("*") if path.is_file())

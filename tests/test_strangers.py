@@ -324,7 +324,7 @@ def test_a_table_of_a_sweep_may_be_a_pipe(algd, tmp_path, monkeypatch):
 # What is shown.
 
 HOSTILE = "[bold]a[/bold] [/] :smile: \x1b[2J\x07\x9b\u202e\u2066\u2028b"
-SHOWN = "[bold]a[/bold] [/] :smile: ?[2J??????b"
+SHOWN = "[bold]a[/bold] [/] :smile: ?[2J?????b"
 
 
 def hostile(value, depth=0):
@@ -374,7 +374,7 @@ def test_texts_of_a_folder_are_shown_as_they_are(algd, run, recwarn):
     """Names of a folder and of its files, of epochs, and everything about where it came from."""
     run = run.rename(HOSTILE.replace("/", ""))
     record = json.loads((run / "config.json").read_text())
-    kept = {name: record[name] for name in ("format_version", "config")}
+    kept = {name: record[name] for name in ("format_version", "id", "config")}
     (run / "config.json").write_text(json.dumps(hostile(record) | kept))
     epochs = (run / "metrics.jsonl").read_text().splitlines()
     changed = [json.dumps(json.loads(epoch) | {HOSTILE: 1}) for epoch in epochs]
@@ -445,3 +445,89 @@ def test_a_folder_keeps_its_name(algd, run):
     run.rename("[lr=1e-3]")
     code, out, _ = algd("report", "[lr=1e-3]", "--episodes", 0)
     assert (code, out) == (0, "[lr=1e-3]/report.html\n")
+
+
+# Whose a checkpoint is.
+
+
+def best(run):
+    return run / "checkpoints" / "best"
+
+
+def swap(run, one, other):
+    shutil.rmtree(run / "checkpoints" / other)
+    shutil.copytree(run / "checkpoints" / one, run / "checkpoints" / other)
+
+
+def other_run(run):
+    """The checkpoints are those of a run of the same configuration."""
+    record = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(record | {"id": "another"}))
+
+
+def other_seed(run):
+    record = json.loads((run / "config.json").read_text())
+    record["config"]["seed"] = 1
+    (run / "config.json").write_text(json.dumps(record))
+
+
+MIXED_UP = [
+    (lambda run: best(run).joinpath("160").rename(best(run) / "240"), "evaluate run", 240, "step"),
+    (lambda run: swap(run, "last", "best"), "evaluate run", 160, "kind"),
+    (lambda run: swap(run, "best", "last"), "export run --checkpoint last", 160, "kind"),
+    (other_run, "landscape run", 160, "run"),
+    (other_run, "train --resume run --env-steps 224", 160, "run"),
+    (other_seed, "train --resume run --env-steps 224", 160, "seed"),
+    (other_seed, "render run", 160, "seed"),
+]
+
+
+@pytest.mark.parametrize(("mix", "command", "step", "field"), MIXED_UP)
+def test_a_checkpoint_says_whose_it_is(algd, run, mix, command, step, field):
+    for folder in ("best", "last", "state"):  # Nothing older takes its place.
+        for older in (run / "checkpoints" / folder).iterdir():
+            if older.name != "160":
+                shutil.rmtree(older)
+    mix(run)
+    before = tree(Path())
+    code, _, err = algd(*command.split())
+    assert code == 1
+    assert re.fullmatch(
+        rf"algd: checkpoint run/checkpoints/\w+/{step} is damaged: it says {field} \S+, not \S+; "
+        r"there is no other in its place\n",
+        err,
+    ), err
+    assert {**tree(Path()), "run/run.lock": b""} == {**before, "run/run.lock": b""}
+
+
+def test_an_older_checkpoint_takes_the_place_of_a_foreign_one(algd, run):
+    shutil.copytree(run / "checkpoints/last/96", run / "checkpoints/state/200")
+    code, _, err = algd("train", "--resume", "run", "--env-steps", 224)
+    assert (code, err) == (0, "")
+    log = (run / "run.log").read_text()
+    assert "state/200 is damaged: it says step 96, not 200; going on from the one of" in log
+    assert (run / "checkpoints/state/200.damaged").is_dir()
+
+
+def test_a_program_of_a_sweep_takes_only_its_own_checkpoints(algd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["sweep", *shlex.split(TINY), "--run-dir", "sweep"]
+    assert algd(*flags)[0] == 0
+    record = json.loads(Path("sweep/sweep.json").read_text())
+    Path("sweep/sweep.json").write_text(json.dumps(record | {"id": "another"}))
+    for path in Path("sweep/trials").glob("*/evaluation.json"):
+        path.unlink()
+    code, _, err = algd(*flags)
+    assert code == 1
+    assert "is damaged: it says sweep " in err
+
+
+def test_a_policy_plays_elsewhere_only_by_force(algd, run):
+    code, out, err = algd("play", "ProbeEnv", "--policy", run)
+    assert (code, out, err) == (
+        2,
+        "",
+        "algd: policy: run was trained on ActionProbe, not on ProbeEnv; "
+        "add --force to play it there all the same\n",
+    )
+    assert algd("play", "ProbeEnv", "--policy", run, "--force")[0] == 0

@@ -23,6 +23,7 @@ class Arguments:
       look: which episodes, and how they are shown.
       policy: folder of a run whose deterministic policy acts; by default actions are random.
       checkpoint: of that run: best (feasible) or last; by default best, else last.
+      force: let the policy act in another environment than it was trained on.
       out: new file to draw the episodes into, as in algd render; by default nothing is drawn.
       json: print one JSON object and nothing else.
       debug: show the traceback of an error.
@@ -32,6 +33,7 @@ class Arguments:
     look: Look = Look()
     policy: Path | None = None
     checkpoint: Which | None = None
+    force: bool = False
     out: Path | None = None
     json: bool = False
     debug: bool = False
@@ -41,6 +43,14 @@ def run(argv: Sequence[str]) -> int:
     """``algd play``."""
     given = parse(Arguments, argv, "algd play")
     with displayed(given.json) as display:
-        shown = play_env(given.env, given.look, given.policy, given.checkpoint, given.out, display)
+        shown = play_env(
+            given.env,
+            given.look,
+            given.policy,
+            given.checkpoint,
+            given.out,
+            display,
+            force=given.force,
+        )
     answer(given.json, shown.figures(), lambda console: print_episodes(console, shown))
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import secrets
 import types
 import typing
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from algd_jax.errors import ConfigError, shown
 from algd_jax.files import check_links, create, is_leftover, read_json, replace
 from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
+from algd_jax.training.manifest import Owner
 
 FORMAT_VERSION = 7
 """Of ``config.json``."""
@@ -107,6 +109,7 @@ class RunDirectory:
         """
         record = {
             "format_version": FORMAT_VERSION,
+            "id": secrets.token_hex(8),
             "config": dataclasses.asdict(config),
             **provenance(command),
             "resumed": [],
@@ -178,6 +181,17 @@ class RunDirectory:
         record = self._read_record()
         return [record, *(again for again in record["resumed"] if isinstance(again, dict))]
 
+    def owner(self, kind: str) -> Owner:
+        """Whose the checkpoints of a kind are; empty for a run that was begun without an id.
+
+        Args:
+          kind: best, last or state.
+        """
+        record = self._read_record()
+        if "id" not in record:
+            return {}
+        return {"run": record["id"], "kind": kind, "seed": record["config"].get("seed")}
+
     def _read_record(self) -> dict[str, Any]:
         try:
             return self._checked_record()
@@ -204,6 +218,8 @@ class RunDirectory:
         for name, kind in (("config", dict), ("resumed", list)):
             if not isinstance(record.get(name), kind):
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
+        if not isinstance(record.get("id", ""), str):
+            raise ConfigError(f"{self.config_file}: id: got {shown(record['id'])}, allowed is str")
         _add_what_came_later(record["config"], version)
         return record | {"format_version": FORMAT_VERSION}
 

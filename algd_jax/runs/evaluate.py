@@ -234,7 +234,7 @@ def load_agent(
     any_key = jax.eval_shape(jax.random.key, 0)
     hyper = trainer.config.hyper.as_arrays()
     agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
-    restored = checkpoint.restore(folder, agent_like, step)
+    restored = checkpoint.restore(folder, agent_like, step, directory.owner(which))
     for line in restored.damaged.values():
         _LOGGER.warning("%s; taking the one of step %d", printable(line), restored.step)
     return restored.tree, restored.step

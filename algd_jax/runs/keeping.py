@@ -49,8 +49,9 @@ class Keeper:
         """
         self.best = read_best(directory)
         self._directory, self._config, self._tell = directory, config, tell
-        self._last, self._best, self._state = map(
-            Writer, (directory.last, directory.best, directory.state)
+        self._last, self._best, self._state = (
+            Writer(folder, directory.owner(folder.name))
+            for folder in (directory.last, directory.best, directory.state)
         )
         self._saved_step: int | None = None
 
@@ -60,7 +61,8 @@ class Keeper:
         Raises:
           CheckpointError: if there is none, or it is of another configuration.
         """
-        restored = checkpoint.restore(self._directory.state, like)
+        owner = self._directory.owner("state")
+        restored = checkpoint.restore(self._directory.state, like, owner=owner)
         for line in restored.damaged.values():
             self._tell(f"{line}; going on from the one of step {restored.step}")
         checkpoint.set_aside(self._directory.state, restored.damaged)
@@ -184,7 +186,7 @@ def retained(entries: Sequence[Entry], loop: LoopConfig) -> set[int]:
 def read_best(directory: RunDirectory) -> Best | None:
     """The best feasible policy of a run so far."""
     try:
-        notes = checkpoint.read_notes(directory.best)
+        notes = checkpoint.read_notes(directory.best, directory.owner("best"))
     except CheckpointError:  # There is none, or none that can be read.
         return None
     noted: dict[str, Any] = {name: notes.get(name) for name in Best._fields}

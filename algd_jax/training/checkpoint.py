@@ -26,7 +26,9 @@ from algd_jax.training import storage
 from algd_jax.training.manifest import (
     DamageError,
     Manifest,
+    Owner,
     check_files,
+    check_owner,
     read_manifest,
     write_manifest,
 )
@@ -88,11 +90,12 @@ class Writer:
     A tree whose arrays span several processes is gathered by all of them and written by the first.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, owner: Owner | None = None):
         """Args:
         folder: created if needed.
+        owner: whose the checkpoints are, kept beside the arrays.
         """
-        self.folder = folder
+        self.folder, self._owner = folder, owner or {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._job: Callable[[], None] | None = None
         self._pending: Future[None] | None = None
@@ -138,7 +141,7 @@ class Writer:
 
         def job() -> None:
             _wait_for(before, self.folder / str(step))
-            _write(self.folder, step, arrays, notes or {}, keep)
+            _write(self.folder, step, arrays, self._owner, notes or {}, keep)
 
         self._job = job
         self.retry()
@@ -177,13 +180,14 @@ def save(
     tree: Any,
     notes: dict[str, Any] | None = None,
     keep: Keep = newest(1),
+    owner: Owner | None = None,
 ) -> None:
     """Write one checkpoint and wait for it, in all processes; see :meth:`Writer.save`.
 
     Raises:
       CheckpointError: if it cannot be written.
     """
-    writer = Writer(folder)
+    writer = Writer(folder, owner)
     with contextlib.closing(writer):
         writer.save(step, tree, notes, keep)
         error = writer.outcome()
@@ -194,7 +198,10 @@ def save(
 
 
 def restore(
-    folder: Path, like: Tree | Callable[[dict[str, Any]], Tree], step: int | None = None
+    folder: Path,
+    like: Tree | Callable[[dict[str, Any]], Tree],
+    step: int | None = None,
+    owner: Owner | None = None,
 ) -> Restored[Tree]:
     """Read the newest checkpoint of ``folder`` that is undamaged.
 
@@ -206,6 +213,7 @@ def restore(
         ``jax.eval_shape``). Leaves without a sharding go to the default device. Where it differs
         between checkpoints, a function of their notes.
       step: the one checkpoint to read instead.
+      owner: whose it has to be; another's is damaged. By default anybody's.
 
     Raises:
       CheckpointError: if there is none, all are damaged, or the tree is a different one.
@@ -214,7 +222,7 @@ def restore(
     for candidate in reversed(_steps(folder) if step is None else [step]):
         target = folder / str(candidate)
         try:
-            tree, notes = _read(target, like)
+            tree, notes = _read(target, like, owner or {})
         except (DamageError, OSError) as error:
             damaged[candidate] = f"checkpoint {target} is damaged: {_reason(error)}"
         else:
@@ -224,15 +232,21 @@ def restore(
     raise CheckpointError(f"no checkpoint in {folder}")
 
 
-def read_notes(folder: Path) -> dict[str, Any]:
+def read_notes(folder: Path, owner: Owner | None = None) -> dict[str, Any]:
     """The notes of the newest checkpoint of ``folder`` whose manifest is undamaged.
+
+    Args:
+      folder: written by a :class:`Writer`.
+      owner: whose the checkpoint has to be; by default anybody's.
 
     Raises:
       CheckpointError: if there is none.
     """
     for step in reversed(_steps(folder)):
         with contextlib.suppress(DamageError):
-            return read_manifest(folder / str(step)).notes
+            found = read_manifest(folder / str(step))
+            check_owner(found, step, owner or {})
+            return found.notes
     raise CheckpointError(f"no checkpoint in {folder}")
 
 
@@ -264,9 +278,10 @@ def _is_first_process() -> bool:
 
 
 def _read(
-    target: Path, like: Tree | Callable[[dict[str, Any]], Tree]
+    target: Path, like: Tree | Callable[[dict[str, Any]], Tree], owner: Owner
 ) -> tuple[Tree, dict[str, Any]]:
     found = read_manifest(target)
+    check_owner(found, int(target.name), owner)
     like = like(found.notes) if callable(like) else like
     _check_fits(target, found, storage.describe(like))
     check_files(target, found.files, 2 * storage.size(like) + _OVERHEAD_BYTES)
@@ -292,7 +307,9 @@ def _wait_for(before: Sequence[Future[None]], target: Path) -> None:
             raise CheckpointError(f"checkpoint {target} was not written: {error}") from error
 
 
-def _write(folder: Path, step: int, arrays: Arrays, notes: dict[str, Any], keep: Keep) -> None:
+def _write(
+    folder: Path, step: int, arrays: Arrays, owner: Owner, notes: dict[str, Any], keep: Keep
+) -> None:
     target = folder / str(step)
     # A name of its own: threads of a write that has failed may still be making files.
     unfinished = folder / f"{step}.{secrets.token_hex(4)}{_UNFINISHED}"
@@ -300,7 +317,7 @@ def _write(folder: Path, step: int, arrays: Arrays, notes: dict[str, Any], keep:
         _remove_leftovers(folder)
         unfinished.mkdir(parents=True)
         storage.write(unfinished / _ARRAYS, arrays)
-        write_manifest(unfinished, step, notes, storage.describe(arrays))
+        write_manifest(unfinished, step, owner, notes, storage.describe(arrays))
         _replace(unfinished, target)
     except Exception as error:  # What a full disk is called depends on who meets it first.
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,10 @@ class DamageError(Exception):
     """A checkpoint that is not as it was written; says in one line what is wrong."""
 
 
+Owner = Mapping[str, str | int]
+"""Whose a checkpoint is, by names such as ``run``, ``kind`` and ``seed``."""
+
+
 class File(NamedTuple):
     """Size in bytes and CRC-32 of a file."""
 
@@ -48,25 +52,28 @@ class Manifest(NamedTuple):
 
     Attributes:
       step: environment steps made.
+      owner: whose it is; empty if nobody said so.
       notes: numbers, strings, truth values and lists of them, kept beside the arrays.
       arrays: by name.
       files: by path relative to the checkpoint's folder, without the manifest itself.
     """
 
     step: int
+    owner: Owner
     notes: dict[str, Any]
     arrays: dict[str, Array]
     files: dict[str, File]
 
 
 def write_manifest(
-    folder: Path, step: int, notes: dict[str, Any], arrays: dict[str, Array]
+    folder: Path, step: int, owner: Owner, notes: dict[str, Any], arrays: dict[str, Array]
 ) -> None:
     """Describe all files of ``folder``, and see to it that they and the manifest are on disk."""
     files = {name: _describe(path, sync=True) for name, path in _files(folder)}
     content = {
         "format_version": FORMAT_VERSION,
         "step": step,
+        "owner": dict(owner),
         "notes": notes,
         "arrays": arrays,
         "files": files,
@@ -92,6 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest(
             step=int(content["step"]),
+            owner=dict(content.get("owner", {})),  # There since it is compared.
             notes=dict(content["notes"]),
             arrays={
                 _name(name): Array(tuple(int(size) for size in shape), _name(dtype))
@@ -104,6 +112,20 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamageError(f"{FILE_NAME}: not of its format ({type(error).__name__})") from error
+
+
+def check_owner(found: Manifest, step: int, owner: Owner) -> None:
+    """Raise :class:`DamageError` if a checkpoint is of another step, or somebody else's.
+
+    Args:
+      found: its manifest.
+      step: its name.
+      owner: whose it has to be; if that is empty, anybody's will do.
+    """
+    for name, wanted in {"step": step, **owner}.items():
+        said = found.step if name == "step" else found.owner.get(name)
+        if said != wanted:
+            raise DamageError(f"it says {name} {shown(said)}, not {shown(wanted)}")
 
 
 def check_files(folder: Path, files: dict[str, File], largest: int) -> None:

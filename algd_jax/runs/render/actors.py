@@ -54,8 +54,10 @@ def trained_actor(trainer: Trainer, directory: RunDirectory, which: Which) -> Ac
     return Actor(name, policy, parameters, trainer.config.limits)
 
 
-def guest_actor(env: SafetyEnv, name: str, run_dir: Path, which: Which | None) -> Actor:
-    """A run's policy in an environment that it fits."""
+def guest_actor(
+    env: SafetyEnv, name: str, run_dir: Path, which: Which | None, force: bool
+) -> Actor:
+    """A run's policy in its environment or, by force, in another that it fits."""
     directory = RunDirectory(run_dir)
     trained_on = directory.look_up_config().env
     config = directory.read_config(name if is_code(trained_on) else None)
@@ -65,6 +67,11 @@ def guest_actor(env: SafetyEnv, name: str, run_dir: Path, which: Which | None) -
     if wanted != found:
         raise ConfigError(
             f"policy: {run_dir} was trained on {config.env} with {wanted}, {name} has {found}"
+        )
+    if name != config.env and not force:
+        raise ConfigError(
+            f"policy: {run_dir} was trained on {config.env}, not on {name}; "
+            "add --force to play it there all the same"
         )
     return trained_actor(trainer, directory, which)
 

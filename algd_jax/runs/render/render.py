@@ -137,16 +137,19 @@ def play_env(
     which: Which | None = None,
     out: Path | None = None,
     display: Display | None = None,
+    *,
+    force: bool = False,
 ) -> Shown:
     """Play episodes of an environment with random actions or a run's deterministic policy.
 
     Args:
-      name: of the environment; that of the run, or another with the same sizes.
+      name: of the environment.
       look: which episodes.
       run_dir: whose policy acts; by default actions are drawn evenly from their range.
       which: checkpoint of that run; by default the best feasible one, else the last.
       out: new file for a picture, as in :func:`render_run`; by default none.
       display: what the user sees meanwhile; nothing by default.
+      force: whether the policy may act in another environment of the same sizes.
 
     Raises:
       ConfigError: for bad input, before anything is played.
@@ -157,7 +160,10 @@ def play_env(
     if which is not None and run_dir is None:
         raise ConfigError(f"checkpoint: got {which} without a run: add --policy RUN_DIR")
     env = make(name)
-    actor = random_actor(env.spec) if run_dir is None else guest_actor(env, name, run_dir, which)
+    if run_dir is None:
+        actor = random_actor(env.spec)
+    else:
+        actor = guest_actor(env, name, run_dir, which, force)
     draw = _drawing(out, env, look)
     seed = look.seed or 0
     reset_key, policy_key = jax.random.split(stream_key(seed, Stream.PLAY))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 from algd_jax.runs.sweep.halving import Halving, describe_search
 from algd_jax.runs.sweep.plan import Plan, Trial
+from algd_jax.training.manifest import Owner
 
 FORMAT_VERSION = 1
 """Of ``sweep.json``; raised when an old file can no longer be read."""
@@ -69,6 +71,11 @@ class SweepDirectory:
         """Checkpoints of a program's whole state."""
         return self.path / "programs" / str(number)
 
+    def owner(self, number: int) -> Owner:
+        """Whose the checkpoints of a program are; empty for a sweep begun without an id."""
+        record = self.read_record()
+        return {"sweep": record["id"], "program": number} if "id" in record else {}
+
     def exists(self) -> bool:
         """Whether there is a sweep here already.
 
@@ -88,6 +95,7 @@ class SweepDirectory:
         """Make the folder and write ``sweep.json``, which claims the folder for this sweep."""
         record = {
             "format_version": FORMAT_VERSION,
+            "id": secrets.token_hex(8),
             "trials": [
                 {
                     "name": trial.name,
@@ -242,6 +250,7 @@ def _is_plan(record: dict[str, Any]) -> bool:
         for trial in trials
     )
     numbers = [i for program in programs if isinstance(program, list) for i in program]
+    fine = fine and isinstance(record.get("id", ""), str)
     fine = fine and sorted(numbers, key=str) == sorted(range(len(trials)), key=str)
     return fine and _is_search(record.get("search"))
 

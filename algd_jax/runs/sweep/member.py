@@ -208,7 +208,8 @@ class Member:
 
     def _save(self, folder: Path, agent: AgentState, notes: Best) -> None:
         keep = checkpoint.newest(POLICIES_KEPT)
-        checkpoint.save(folder, notes.step, agent, notes._asdict(), keep)
+        owner = self._directory.owner(folder.name)
+        checkpoint.save(folder, notes.step, agent, notes._asdict(), keep, owner)
 
 
 def _evaluation(record: Record) -> Best:

@@ -158,7 +158,8 @@ class _ProgramRun:
         self.trainer = build(self.config)
         self.select = jax.jit(jax.vmap(_select))
         self.folder = directory.program(number)
-        self.writer = Writer(self.folder)
+        self.owner = directory.owner(number)
+        self.writer = Writer(self.folder, self.owner)
         self.saved_step: int | None = None
         self.saved_time = time.monotonic()
         self._train_only(range(len(self.trials)))
@@ -211,7 +212,7 @@ class _ProgramRun:
     def _restore(self) -> _Carry:
         """The state of the last undamaged checkpoint."""
         self.phase("restoring")
-        restored: Restored[_Carry] = checkpoint.restore(self.folder, self._like)
+        restored: Restored[_Carry] = checkpoint.restore(self.folder, self._like, owner=self.owner)
         for line in restored.damaged.values():
             self._tell(f"{line}; going on from the one of step {restored.step}")
         checkpoint.set_aside(self.folder, restored.damaged)

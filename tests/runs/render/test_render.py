@@ -101,7 +101,9 @@ def test_random_actions_fill_their_range_and_depend_on_the_seed():
 
 
 def test_play_takes_the_policy_of_a_run_where_it_fits(run_dir):
-    guest = play_env("SceneProbe", Look(), run_dir)  # It has the sizes of the run's environment.
+    guest = play_env(
+        "SceneProbe", Look(), run_dir, force=True
+    )  # It has the sizes of the run's environment.
     assert guest.figures()["policy"].startswith("best policy of ")
     assert guest.actor.limits == {"cost": 2.0}
     own = play_env("ActionProbe", Look(episodes=2), run_dir, "last")
