@@ -25,6 +25,7 @@ NAMES = (
     "latency",
     "replay",
     "env",
+    "bodies",
     "epoch",
     "population",
     "scaling",

@@ -24,9 +24,6 @@ _OTHERS = (
     "PointPush1",
     "CarButton1",
     "SafetyCarGoal1-v0",
-    "SafetyHopperVelocity-v1",
-    "SafetyHalfCheetahVelocity-v1",
-    "SafetyAntVelocity-v1",
 )
 
 _LARGE = (

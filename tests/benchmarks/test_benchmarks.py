@@ -29,6 +29,7 @@ TINY = {
     "latency": {**AGENT, "lengths": (2,), "batches": (1, 3)},
     "replay": {**PRESETS, "steps": 2},
     "env": {"batches": ((PROBE, 4),), "steps": 2},
+    "bodies": {"names": ("SafetySwimmerVelocity-v1",), "batch": 4, "steps": 2},
     "epoch": {**PRESETS, "updates": 4},
     "population": {
         "env": PROBE,

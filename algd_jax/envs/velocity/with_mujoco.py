@@ -65,6 +65,8 @@ class MujocoSimulator:
         self._model = build_model(task.body.asset)
         # A state that has gone bad is to be found, not replaced by the pose at rest.
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        # A body is one island of constraints; looking for islands changes no bit and takes time.
+        self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
         self._dt = task.body.frame_skip * float(self._model.opt.timestep)
         self._carried = mujoco.mj_stateSize(self._model, int(_CARRIED))
         data = mujoco.MjData(self._model)
@@ -130,14 +132,20 @@ class MujocoSimulator:
 
     def _read_forces(self, batch: Batch) -> np.ndarray:
         """Numbers [N, F] of `VelocityTask.forces`."""
-        rows = np.empty((batch.nsim, self.forces))
+        fields = {name: batch.bind(name) for name in self._task.forces}
+        if "cfrc_ext" in fields:
+            fields["cfrc_ext"] = self._contact_forces(batch)
+        return np.concatenate([part.reshape(batch.nsim, -1) for part in fields.values()], axis=1)
+
+    def _contact_forces(self, batch: Batch) -> np.ndarray:
+        """`cfrc_ext` [N, bodies, 6], which a step leaves out."""
+        forces = np.zeros((batch.nsim, self._model.nbody, 6))
         data = mujoco.MjData(self._model)
-        for i in range(batch.nsim):
+        for i in np.flatnonzero(batch.bind("ncon")):
             batch.get_data(i, data)
-            # Steps leave out the contact forces on bodies.
             mujoco.mj_rnePostConstraint(self._model, data)
-            rows[i] = np.concatenate([getattr(data, name).ravel() for name in self._task.forces])
-        return rows
+            forces[i] = data.cfrc_ext
+        return forces
 
     @contextlib.contextmanager
     def _batch(self, size: int) -> Iterator[Batch]:
@@ -148,11 +156,13 @@ class MujocoSimulator:
             yield self._batches[size]
 
     def _new_batch(self, size: int) -> Batch:
-        # To read forces, what a call computed has to be kept of each simulation.
-        keep = self.forces > 0
+        body, forces = self._task.body, self._task.forces
+        # Contact forces are computed from all that a call left of a simulation.
+        keep = "cfrc_ext" in forces
         batch = Batch(self._model, size, min(size, _usable_cores()), persistent=keep)
-        if self._task.body.place is not None:
-            batch.bind(self._task.body.place[0])  # What is bound later is zero until the next call.
+        # Now, because what is bound after a call is zero until the next one.
+        for name in ("ncon", *forces, *(() if body.place is None else body.place[:1])):
+            batch.bind(name)
         return batch
 
 
