@@ -74,10 +74,10 @@ def paper(spec: EnvSpec) -> Config:
 
 
 def throughput(spec: EnvSpec) -> Config:
-    """1,024 environments and batches of 2,048, each transition drawn sixteen times."""
+    """512 environments and batches of 2,048: for an accelerator."""
     return _recipe(
         spec,
-        num_envs=1_024,
+        num_envs=512,
         env_steps=4_000 * spec.episode_length,
         warmup_steps=50_000,
         updates_per_step=8,

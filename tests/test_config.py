@@ -263,14 +263,33 @@ def test_the_paper_preset_is_the_papers_regime():
     assert config.epochs == 250
 
 
-def test_numbers_found_for_an_environment_are_in_all_presets_but_the_papers():
-    plain = Hyper()
-    for name in PRESETS:
-        found = preset(name, "SafetyPointGoal1-v0").hyper
-        numbers = (found.rho, found.score_weight, found.temperature, found.kappa)
-        papers = (plain.rho, plain.score_weight, plain.temperature, plain.kappa)
-        assert numbers == (papers if name == "paper" else (0.1, 0.01, 0.1, 3.0))
-        assert preset(name, "SafetyPointGoal2-v0").hyper.rho == plain.rho
+@pytest.mark.parametrize("env", ["PointButton1", "SafetyPointGoal1-v0", "SafetyHopperVelocity-v1"])
+def test_quick_and_throughput_differ_in_sizes_only(env):
+    small, large = preset("quick", env), preset("throughput", env)
+    assert (small.agent, small.hyper) == (large.agent, large.hyper)
+    differing = {
+        name for name, value in vars(small.loop).items() if value != getattr(large.loop, name)
+    }
+    sizes = {"num_envs", "env_steps", "warmup_steps", "updates_per_step", "batch_size"}
+    assert differing == sizes | {"eval_episodes", "epoch_steps"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_know_an_environment_by_its_spec_alone(name):
+    spec = registry.spec("SafetyPointGoal1-v0")
+    config = preset(name, "SafetyPointGoal1-v0")
+    of_another = PRESETS[name](dataclasses.replace(spec, name="another"))
+    assert (config.loop, config.agent) == (of_another.loop, of_another.agent)
+    assert config.hyper == of_another.hyper
+
+
+def test_rings_of_the_recipe_are_no_shorter_than_an_episode():
+    for name in ("quick", "throughput"):
+        for env in ("PointButton1", "SafetyPointGoal1-v0"):
+            loop = preset(name, env).loop
+            length = registry.spec(env).episode_length
+            assert loop.replay_capacity // loop.num_envs > length
+            assert loop.spread_episodes
 
 
 def test_the_limit_of_a_discounted_sum_is_the_critics_budget(monkeypatch):
@@ -291,13 +310,14 @@ def test_a_fallen_body_costs_nothing_more(name):
     assert preset(name, "SafetyHopperVelocity-v1").loop.termination_frees_cost
 
 
-@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize(
     ("env", "rectifier"),
     [("PointButton1", 10), ("Hopper", 10), ("Ant", 100), ("HalfCheetah", 1000), ("Humanoid", 1000)],
 )
-def test_cal_has_the_rectifier_of_its_authors(name, env, rectifier):
-    assert preset(name, env, "cal").hyper.rectifier == rectifier
+def test_cal_has_the_rectifier_of_its_authors(env, rectifier):
+    assert preset("paper", env, "cal").hyper.rectifier == rectifier
+    # Theirs are for costs in the environment's units, which the recipe does not use.
+    assert preset("quick", env, "cal").hyper.rectifier == 10
 
 
 @pytest.mark.parametrize(
