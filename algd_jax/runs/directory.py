@@ -220,7 +220,7 @@ class RunDirectory:
                 raise ConfigError(f"{self.config_file}: missing field {name!r}")
         if not isinstance(record.get("id", ""), str):
             raise ConfigError(f"{self.config_file}: id: got {shown(record['id'])}, allowed is str")
-        _add_what_came_later(record["config"], version)
+        add_later_fields(record["config"], version)
         return record | {"format_version": FORMAT_VERSION}
 
     def _check_kinds(self) -> None:
@@ -241,8 +241,8 @@ class RunDirectory:
                 raise ConfigError(f"run_dir: {path} is no folder")
 
 
-def _add_what_came_later(config: dict[str, Any], version: int) -> None:
-    """Give a configuration of an older version the fields it lacks, as it ran without them."""
+def add_later_fields(config: dict[str, Any], version: int = _OLDEST_VERSION) -> None:
+    """Give a configuration of an older version the fields it lacks, with what they stood for."""
     if version < 5:
         config.setdefault("health", dataclasses.asdict(HealthConfig()))
     if version < 6 and isinstance(config.get("agent"), dict):

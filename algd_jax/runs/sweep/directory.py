@@ -13,7 +13,7 @@ from typing import Any
 from algd_jax.config import Config, flat_fields
 from algd_jax.errors import ConfigError
 from algd_jax.files import check_links, create, is_leftover, read_json
-from algd_jax.runs.directory import RunDirectory, from_dict, write_json
+from algd_jax.runs.directory import RunDirectory, add_later_fields, from_dict, write_json
 from algd_jax.runs.locks import locked
 from algd_jax.runs.provenance import provenance
 from algd_jax.runs.sweep.halving import Halving, describe_search
@@ -124,6 +124,8 @@ class SweepDirectory:
           ConfigError: if ``sweep.json`` does not hold one of this format.
         """
         record = self.read_record()
+        for one in record["trials"]:
+            add_later_fields(one["config"])
         trials = tuple(
             Trial(
                 str(one["name"]),

@@ -237,6 +237,18 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
     assert files(tmp_path) == {"thesis.tex": b"precious"}
 
 
+def test_a_plan_of_before_a_field_was_there_is_read(tmp_path):
+    directory = SweepDirectory(tmp_path)
+    plan = packing.pack(TRIALS)
+    directory.create(plan, [])
+    record = json.loads(directory.sweep_file.read_text())
+    for one in record["trials"]:
+        del one["config"]["loop"]["spread_episodes"]
+        del one["config"]["health"]
+    directory.sweep_file.write_text(json.dumps(record))
+    assert directory.read_plan() == plan
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"format_version": 2}', '{"format_version": 1, "trials": 3}']
 )
