@@ -13,8 +13,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from algd_jax.errors import nearest_name, printable
-from algd_jax.runs.output import ignore_lost_output
+from algd_jax.errors import nearest_name, one_line, printable
+from algd_jax.runs.output import ignore_lost_output, open_missing_streams
 
 HELP = """\
 algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion policies, in JAX
@@ -38,8 +38,8 @@ algd: safe reinforcement learning with augmented-Lagrangian-guided diffusion pol
   algd COMMAND --help          all arguments of a command
   algd --version               version
 
-Exit codes: 0 success, 1 a run that failed or was not reproduced, 2 a bad argument, 130, 143 or 138
-stopped by Ctrl-C, SIGTERM or SIGUSR1 (a run then leaves a checkpoint to resume from)."""
+Exit codes: 0 success, 1 a run that failed or was not reproduced, 2 a bad argument, 130, 143, 138
+or 129 stopped by Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP (a run leaves a checkpoint to resume from)."""
 
 COMMANDS = (
     "train",
@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
       argv: arguments; those of the process by default.
     """
+    open_missing_streams()
     code = _dispatch(list(sys.argv[1:] if argv is None else argv))
     with ignore_lost_output():  # Here, because a failure at the interpreter's exit is not silent.
         sys.stdout.flush()
@@ -103,11 +104,13 @@ def _run(command: str, argv: list[str]) -> int:
         try:
             return module.run(argv)
         except ConfigError as error:
-            return _fail(str(error), _BAD_ARGUMENT, "--debug" in argv)
+            return _fail(_as_typed(str(error), argv), _BAD_ARGUMENT, "--debug" in argv)
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED)
-    except SystemExit as stop:  # Help was printed.
-        return int(stop.code or _SUCCESS)
+    except SystemExit as stop:
+        if not stop.code and {"--help", "-h"} & set(argv):
+            return _SUCCESS
+        return _fail(f"ended by {stop!r}", _FAILED, "--debug" in argv)
     except Exception as error:
         text = str(error).strip() or type(error).__name__
         return _fail(text.split("\n")[0], _FAILED, "--debug" in argv)
@@ -135,6 +138,16 @@ def _show_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(unraisable)
 
 
+def _as_typed(message: str, argv: Sequence[str]) -> str:
+    """The message, which begins with a field, with the flag that the user typed for it."""
+    field, colon, rest = message.partition(":")
+    typed = {token.partition("=")[0].replace("_", "-") for token in argv}
+    flag = f"--{field.replace('_', '-')}"
+    if field == "run_dir" and flag not in typed:
+        flag = "--resume"
+    return f"{flag}{colon}{rest}" if flag in typed else message
+
+
 def _fail(message: str, code: int, traceback: bool = False) -> int:
     """Say in one line on standard error what went wrong."""
     if traceback:
@@ -143,5 +156,5 @@ def _fail(message: str, code: int, traceback: bool = False) -> int:
         for line in tracebacks.format_exc().splitlines():
             print(printable(line), file=sys.stderr)
     with contextlib.suppress(OSError):
-        print(f"algd: {printable(message)}", file=sys.stderr)
+        print(f"algd: {one_line(message)}", file=sys.stderr)
     return code

@@ -48,6 +48,9 @@ _SHARE = _Numbers("a number in [0, 1]", lambda x: (x >= 0) & (x <= 1))
 
 _COUNT = _Integers(1)
 _COUNT_OR_ZERO = _Integers(0)
+MOST_EPISODES = 100_000
+"""Of an evaluation."""
+
 # More would be traced for hours, long before memory could run out.
 _CHAIN = _Integers(1, 10_000)
 _LAYERS = _Integers(1, 100)
@@ -212,7 +215,7 @@ class LoopConfig:
     replay_capacity: int = _number(1_000_000, _COUNT)
     epoch_steps: int = _number(400, _COUNT)
     eval_episodes: int = _number(1, _COUNT)
-    final_eval_episodes: int = _number(20, _COUNT)
+    final_eval_episodes: int = _number(20, _Integers(1, MOST_EPISODES))
     checkpoint_epochs: int = _number(0, _COUNT_OR_ZERO)
     keep_last: int = _number(2, _COUNT)
     keep_every: int = _number(0, _COUNT_OR_ZERO)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 
 _LONGEST_SHOWN = 80
+_LONGEST_WORD = 320  # A path may be as long.
+_LONGEST_LINE = 4000
 
 
 class ConfigError(ValueError):
@@ -16,6 +19,17 @@ class ConfigError(ValueError):
 def printable(text: str) -> str:
     """The text without what would do something to a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def one_line(message: str) -> str:
+    """A message fit for a terminal, whatever was quoted in it: words of any length are cut."""
+
+    def cut(word: re.Match[str]) -> str:
+        half = _LONGEST_SHOWN // 2
+        return f"{word[0][:half]}...{word[0][-half:]}"
+
+    text = re.sub(rf"\S{{{_LONGEST_WORD},}}", cut, printable(message))
+    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}..."
 
 
 def shown(value: object) -> str:

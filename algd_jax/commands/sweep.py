@@ -121,7 +121,7 @@ def _stop_signals(display: Display) -> StopSignals:
     def announce() -> None:
         display.note("stopping after this epoch; press Ctrl-C again to end at once")
 
-    return StopSignals(announce, display.stop)
+    return StopSignals(announce, display.stop, lambda: display.compiles)
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[Arguments, list[Trial]]:

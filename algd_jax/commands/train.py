@@ -123,7 +123,7 @@ def _train(
     def announce_stop() -> None:
         display.note("stopping after this epoch; press Ctrl-C again to end at once")
 
-    with StopSignals(announce_stop, display.stop) as signals:
+    with StopSignals(announce_stop, display.stop, lambda: display.compiles) as signals:
         result = train(
             config,
             run_dir,

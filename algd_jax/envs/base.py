@@ -36,6 +36,9 @@ The adapters raise on a flag and the trainer stops at it; the words follow the n
 INVALID_COST = "is negative, NaN or infinite"
 """The same for a cost, which needs no flag."""
 
+MOST_STEPS = 1_000_000
+"""Of an episode: more would be played for days before anything is known of it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
@@ -82,7 +85,10 @@ class EnvSpec:
                 bounded and all(a < b for a, b in zip(low, high, strict=True)),
                 f"{actions} finite numbers above action_low",
             ),
-            "episode_length": (_is_count(self.episode_length), "an integer >= 1"),
+            "episode_length": (
+                _is_count(self.episode_length) and self.episode_length <= MOST_STEPS,
+                f"an integer from 1 to {MOST_STEPS}",
+            ),
             "cost_limit": (_is_finite(self.cost_limit) and self.cost_limit >= 0, "a number >= 0"),
             "control_period": (
                 _is_finite(self.control_period) and self.control_period > 0,

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from algd_jax.envs.base import EnvSpec, SafetyEnv
+from algd_jax.envs.checking import said_by
 from algd_jax.envs.navigation.env import NavigationEnv
 from algd_jax.envs.navigation.suites import NAVIGATION_TASKS
 from algd_jax.envs.velocity.env import VelocityEnv
@@ -31,6 +32,11 @@ _BUILT_IN = frozenset(_FACTORIES)
 def list_envs() -> tuple[str, ...]:
     """Returns the names that `make` knows, sorted."""
     return tuple(sorted(_FACTORIES))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether `name` is an environment of this package."""
+    return name in _BUILT_IN
 
 
 def is_code(name: str) -> bool:
@@ -104,9 +110,17 @@ def _build(factory: Factory, name: str, **options: Any) -> SafetyEnv:
                 raise unknown_name(f"option of {name}", option, signature.parameters)
     try:
         signature.bind(**options)
-        env = factory(**options)
     except TypeError as error:
         raise ConfigError(f"env: cannot build {name!r}: {error}") from error
+    try:
+        env = factory(**options)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        made = getattr(factory, "__name__", type(factory).__name__)
+        raise ConfigError(
+            f"env: cannot build {name!r}: {made} raised {said_by(error)} (--debug shows where)"
+        ) from error
     if not isinstance(env, SafetyEnv):
         raise ConfigError(f"env: {name!r} built a {type(env).__name__}, expected a SafetyEnv")
     return env
@@ -133,6 +147,10 @@ def _import_factory(name: str) -> Factory:
             factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"env: cannot import {name!r}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"env: cannot import {name!r}: it raised {said_by(error)} (--debug shows where)"
+        ) from error
     if not callable(factory):
         raise ConfigError(f"env: {name!r} is a {type(factory).__name__}, expected a function")
     return factory

@@ -11,7 +11,8 @@ import jax
 from algd_jax.agents.algorithms import make_algorithm
 from algd_jax.config import Config, validate
 from algd_jax.envs import EnvSpec, SafetyEnv
-from algd_jax.envs.registry import shared
+from algd_jax.envs.checking import check_env
+from algd_jax.envs.registry import is_built_in, shared
 from algd_jax.errors import ConfigError, unknown_name
 from algd_jax.training.epoch import Trainer
 
@@ -80,9 +81,21 @@ def settled(config: Config) -> Config:
     return dataclasses.replace(config, physics=_env(config).physics)
 
 
+def shared_env(name: str, **options: Any) -> SafetyEnv:
+    """An environment that is built once; what one of the user's own returns is checked.
+
+    Raises:
+      ConfigError: if it cannot be made, or cannot work.
+    """
+    env = shared(name, **options)
+    if not is_built_in(name):
+        check_env(env)
+    return env
+
+
 def _env(config: Config) -> SafetyEnv:
     # Only what is asked for: not every environment has these options.
     options: dict[str, Any] = {"random_start": True} if config.random_start else {}
     if config.physics != Config.physics:
         options["physics"] = config.physics
-    return shared(config.env, **options)
+    return shared_env(config.env, **options)

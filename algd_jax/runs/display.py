@@ -19,6 +19,8 @@ from algd_jax.errors import printable
 from algd_jax.runs.logs import Record, log_name
 from algd_jax.runs.output import OutputConsole, ignore_lost_output
 
+_LONGEST_TIME = 30 * 365 * 86_400.0
+
 
 class Progress(NamedTuple):
     """How far a run is.
@@ -39,13 +41,25 @@ class Progress(NamedTuple):
 
 
 class Display:
-    """Shows nothing; what a run tells its user, and the base of the displays that show it."""
+    """Shows nothing; what a run tells its user, and the base of the displays that show it.
+
+    Attributes:
+      doing: the present phase.
+    """
+
+    doing = ""
+
+    @property
+    def compiles(self) -> bool:
+        """Whether programs are being compiled, so that a run that ends now loses nothing."""
+        return self.doing.startswith("compiling")
 
     def start(self, title: str) -> None:
         """The run begins."""
 
     def phase(self, name: str) -> None:
         """What the run does from now on: compiling, warm-up, training, …"""
+        self.doing = name
 
     def epoch(self, progress: Progress) -> None:
         """An epoch is complete."""
@@ -67,6 +81,7 @@ class PlainDisplay(Display):
         self.note(title)
 
     def phase(self, name: str) -> None:
+        super().phase(name)
         # Later epochs have lines of their own.
         if name not in self._announced:
             self._announced.add(name)
@@ -85,7 +100,7 @@ class LiveDisplay(Display):
 
     def __init__(self, console: Console):
         self._spinner = Spinner("dots")
-        self._title, self._phase, self._phase_start = "", "", time.monotonic()
+        self._title, self._phase_start = "", time.monotonic()
         self._progress: Progress | None = None
         self._live = Live(
             console=console,
@@ -102,7 +117,8 @@ class LiveDisplay(Display):
 
     @ignore_lost_output()
     def phase(self, name: str) -> None:
-        self._phase, self._phase_start = name, time.monotonic()
+        super().phase(name)
+        self._phase_start = time.monotonic()
         self._live.start()  # Unless it runs already.
         self._live.refresh()
 
@@ -120,7 +136,7 @@ class LiveDisplay(Display):
 
     def _render(self) -> RenderableType:
         elapsed = _time(time.monotonic() - self._phase_start)
-        self._spinner.update(text=Text(f"{self._phase}  {elapsed}"))
+        self._spinner.update(text=Text(f"{self.doing}  {elapsed}"))
         lines: list[RenderableType] = [Text(self._title, style="bold")] if self._title else []
         lines.append(self._spinner)
         if self._progress:
@@ -163,14 +179,14 @@ def _figures(progress: Progress) -> str:
     """One epoch as one line."""
     record = progress.record
     costs = [
-        f"{name} {record[log_name('eval_cost', name)]:7.2f} (limit {limit:g})"
+        f"{name} {_number(record[log_name('eval_cost', name)]):>7} (limit {limit:g})"
         for name, limit in progress.limits.items()
     ]
     return (
         f"step {record['step']:>{len(f'{progress.total_steps:,}')},}/{progress.total_steps:,}  "
-        f"return {record['eval_return']:8.2f}  "
+        f"return {_number(record['eval_return']):>8}  "
         f"{'  '.join(costs)}  "
-        f"{_multipliers(progress)}  {record['steps_per_second']:,.0f} steps/s"
+        f"{_multipliers(progress)}  {_speed(progress)}"
     )
 
 
@@ -180,7 +196,7 @@ def _bar(progress: Progress) -> RenderableType:
     grid.add_row(
         ProgressBar(total=total, completed=step, width=40),
         f"{step:,} / {total:,} steps",
-        f"{progress.record['steps_per_second']:,.0f} steps/s",
+        _speed(progress),
         f"{_time(progress.seconds_left)} left",
     )
     return grid
@@ -193,17 +209,25 @@ def _panel(progress: Progress) -> RenderableType:
         for name, limit in progress.limits.items()
     ]
     grid = Table.grid(padding=(0, 3))
-    grid.add_row(f"return {record['eval_return']:.2f}", *costs, _multipliers(progress))
+    grid.add_row(f"return {_number(record['eval_return'])}", *costs, _multipliers(progress))
     return grid
 
 
 def _cost_text(name: str, cost: float, limit: float) -> Text:
-    return Text(f"{name} {cost:.2f} (limit {limit:g})", style="green" if cost <= limit else "red")
+    return Text(
+        f"{name} {_number(cost)} (limit {limit:g})", style="green" if cost <= limit else "red"
+    )
 
 
 def _multipliers(progress: Progress) -> str:
-    lams = [f"{progress.record[log_name('lam', name)]:.3f}" for name in progress.limits]
+    lams = [progress.record[log_name("lam", name)] for name in progress.limits]
+    lams = [f"{lam:.3f}" if abs(lam) < 1e9 else f"{lam:.3g}" for lam in lams]
     return f"lambda {' '.join(lams)}"
+
+
+def _speed(progress: Progress) -> str:
+    speed = progress.record["steps_per_second"]
+    return f"{speed:,.0f} steps/s" if abs(speed) < 1e12 else f"{speed:.3g} steps/s"
 
 
 def _best(progress: Progress) -> RenderableType:
@@ -211,5 +235,12 @@ def _best(progress: Progress) -> RenderableType:
     return Text(f"best feasible return {progress.best}")
 
 
+def _number(value: float) -> str:
+    """With two digits, unless it would be as long as a line."""
+    return f"{value:.2f}" if abs(value) < 1e9 else f"{value:.3g}"
+
+
 def _time(seconds: float) -> str:
+    if not seconds < _LONGEST_TIME:
+        return "more than 30 years"
     return str(datetime.timedelta(seconds=round(seconds)))

@@ -142,9 +142,11 @@ def run_episodes(
       NumPy arrays [count].
     """
     batches: list[Episodes] = []
-    while sum(len(batch.returns) for batch in batches) < count:
+    played = 0
+    while played < count:
         batch_key = jax.random.fold_in(key, len(batches))
         batches.append(jax.device_get(evaluate_batch(agent, batch_key, hyper)))
+        played += len(batches[-1].returns)
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *batches)
 
 
@@ -273,8 +275,10 @@ def evaluate_run(
 
 def check_evaluation(episodes: int | None, seed: int | None) -> None:
     """Raise :class:`ConfigError` unless so many episodes can be played with this seed."""
-    if episodes is not None and episodes < 1:
-        raise ConfigError(f"episodes: got {episodes}, allowed is an integer >= 1")
+    if episodes is not None and not 1 <= episodes <= MOST_EPISODES:
+        raise ConfigError(
+            f"episodes: got {episodes}, allowed is an integer from 1 to {MOST_EPISODES}"
+        )
     check_seed(seed)
 
 

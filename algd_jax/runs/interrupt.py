@@ -12,12 +12,16 @@ from collections.abc import Callable
 import jax
 from orbax.checkpoint import multihost
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C, what clusters send before they take a machine away, and what SLURM can be asked to."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""Ctrl-C, what clusters send before they take a machine away, what SLURM can be asked to, and what
+a terminal sends when it goes away."""
 
 
 class StopSignals:
     """Context in which a first signal asks to stop and a second ends the process.
+
+    A first one ends it too where there is nothing to wait for. Signals that were ignored before,
+    as SIGHUP is under nohup, still are.
 
     While XLA runs an epoch, the main thread does not come back to Python, where ordinary signal
     handlers run. So the interpreter passes signals through a socket to a thread that waits there.
@@ -26,13 +30,19 @@ class StopSignals:
       received: the first signal, or None.
     """
 
-    def __init__(self, on_first: Callable[[], None], on_second: Callable[[], None]):
+    def __init__(
+        self,
+        on_first: Callable[[], None],
+        on_second: Callable[[], None],
+        at_once: Callable[[], bool] = lambda: False,
+    ):
         """Args:
         on_first: called from another thread at the first signal.
-        on_second: called likewise at the second, just before the process ends.
+        on_second: called likewise just before the process ends.
+        at_once: asked at the first signal; a true answer makes it count as the second.
         """
         self.received: signal.Signals | None = None
-        self._on_first, self._on_second = on_first, on_second
+        self._on_first, self._on_second, self._at_once = on_first, on_second, at_once
 
     def requested(self) -> bool:
         """Whether a signal has arrived."""
@@ -59,7 +69,7 @@ class StopSignals:
                     self._receive(signal.Signals(number[0]))
 
     def _receive(self, number: signal.Signals) -> None:
-        if self.received is None:
+        if self.received is None and not self._at_once():
             self.received = number
             with contextlib.suppress(Exception):  # A second signal must be heard all the same.
                 self._on_first()
@@ -85,7 +95,11 @@ def preempted(epoch: int) -> bool:
 
 
 def _own_signals() -> tuple[signal.Signals, ...]:
-    """Without SIGTERM where it is the notice that JAX's preemption service waits for."""
+    """Without those ignored, and SIGTERM where JAX's preemption service waits for it."""
     enabled = getattr(jax.config, "jax_enable_preemption_service", True)
     served = enabled and jax.distributed.is_initialized()
-    return tuple(number for number in SIGNALS if not (served and number == signal.SIGTERM))
+    return tuple(
+        number
+        for number in SIGNALS
+        if signal.getsignal(number) != signal.SIG_IGN and not (served and number == signal.SIGTERM)
+    )

@@ -188,7 +188,7 @@ def _parse(line: str) -> Record | None:
     if not isinstance(record, dict) or not all(map(_is_loggable, record.values())):
         return None
     step = record.get("step")
-    return record if type(step) is int and step >= 0 else None
+    return record if type(step) is int and 0 <= step < 2**31 else None
 
 
 def _is_loggable(value: Any) -> bool:

@@ -26,6 +26,13 @@ def ignore_lost_output() -> Iterator[None]:
         discard_output()
 
 
+def open_missing_streams() -> None:
+    """Streams that were closed lead nowhere: else the next file to be opened would be one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def discard_output() -> None:
     """From now on standard output leads nowhere, together with what is still buffered for it."""
     with contextlib.suppress(OSError):  # A replaced standard output may be no file.

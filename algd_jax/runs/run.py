@@ -143,7 +143,14 @@ def train(
             with run.writing(directory.config_file):
                 directory.add_resumption(config, list(command))
             run.tell_of_logs_left_out()
-        return run.train(state, stop_requested)
+        try:
+            return run.train(state, stop_requested)
+        except (ConfigError, RunError, CheckpointError):
+            raise
+        except Exception:
+            for line in traceback.format_exc().splitlines():
+                append_note(directory.log_file, line)
+            raise
 
 
 @contextlib.contextmanager

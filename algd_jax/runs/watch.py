@@ -49,6 +49,9 @@ def watch(
         display.stop()
 
 
+_LARGEST_OF_CLOCK = 1e12
+
+
 class _Watcher:
     """Remembers what has been shown."""
 
@@ -77,7 +80,9 @@ class _Watcher:
         else:  # The run was resumed from an earlier step; those epochs are made again.
             new = range(max(0, len(steps) - 1), len(steps))
         for index in new:
-            self._display.epoch(_progress(records[: index + 1], config))
+            self._display.epoch(
+                _progress(records[: index + 1], config, self._directory.metrics_file)
+            )
         if not steps and not self._waits:
             self._waits = True
             self._display.phase("waiting for the first epoch")
@@ -87,7 +92,7 @@ class _Watcher:
             self._display.phase("final evaluation" if done else "waiting for the next epoch")
 
 
-def _progress(records: Sequence[Record], config: Config) -> Progress:
+def _progress(records: Sequence[Record], config: Config, file: Path) -> Progress:
     """How far a run was when the last of ``records`` was logged.
 
     Raises:
@@ -98,8 +103,12 @@ def _progress(records: Sequence[Record], config: Config) -> Progress:
     shown += [log_name(kind, cost) for cost in limits for kind in ("eval_cost", "lam")]
     for name in shown:
         if not is_number(newest.get(name)):
+            raise ConfigError(f"{file}: the epoch of step {newest['step']} has no number {name!r}")
+    for name in ("steps_per_second", "wall_time"):
+        if not 0 <= newest[name] <= _LARGEST_OF_CLOCK:
             raise ConfigError(
-                f"run_dir: the epoch logged at step {newest['step']} has no number {name!r}"
+                f"{file}: the epoch of step {newest['step']}: {name}: got {newest[name]}, allowed "
+                f"is a number from 0 to {_LARGEST_OF_CLOCK:g}"
             )
     total = planned_steps(config)
     return Progress(

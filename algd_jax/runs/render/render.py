@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from algd_jax.envs import SafetyEnv, make
+from algd_jax.envs import SafetyEnv
 from algd_jax.errors import ConfigError
-from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.build import Stream, build, shared_env, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
 from algd_jax.runs.evaluate import Which, check_seed, choose_checkpoint, episode_keys
@@ -159,7 +159,7 @@ def play_env(
         _check_file(out)
     if which is not None and run_dir is None:
         raise ConfigError(f"checkpoint: got {which} without a run: add --policy RUN_DIR")
-    env = make(name)
+    env = shared_env(name)
     if run_dir is None:
         actor = random_actor(env.spec)
     else:

@@ -79,6 +79,8 @@ def make_trials(configs: Sequence[Config], points: Sequence[Point], seeds: int) 
     """
     if type(seeds) is not int or seeds < 1:
         raise ConfigError(f"--seeds: got {seeds}, allowed is an integer >= 1")
+    if seeds > MOST_POINTS:
+        raise ConfigError(f"--seeds: got {seeds}, allowed is at most {MOST_POINTS}")
     count = len(configs) * len(points) * seeds
     if not 1 <= count <= MOST_POINTS:
         raise ConfigError(f"trials: got {count}, allowed are 1 to {MOST_POINTS}")
