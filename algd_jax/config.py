@@ -78,6 +78,7 @@ class Hyper(struct.PyTreeNode):
       kappa: κ, standard deviations of ensemble disagreement added to the cost.
       initial_lam: λ_0, the multiplier at the start.
       score_weight: weight of the score regression in the actor loss.
+      quiet_share: share of a batch whose chains have no noise in the actor loss.
       sigma_min: smallest noise scale of the chain (ve).
       sigma_max: largest noise scale of the chain (ve).
       ddpm_beta_min: first β of the chain (ddpm).
@@ -107,6 +108,7 @@ class Hyper(struct.PyTreeNode):
     kappa: float = _number(1.0, _NOT_NEGATIVE)
     initial_lam: float = _number(0.6931, _POSITIVE)
     score_weight: float = _number(0.1, _NOT_NEGATIVE)
+    quiet_share: float = _number(0.0, _SHARE)
     sigma_min: float = _number(0.01, _POSITIVE)
     sigma_max: float = _number(1.0, _POSITIVE)
     ddpm_beta_min: float = _number(1e-4, _INSIDE_ONE)

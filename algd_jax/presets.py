@@ -49,7 +49,7 @@ def quick(spec: EnvSpec) -> Config:
     return _recipe(
         spec,
         num_envs=128,
-        env_steps=500 * spec.episode_length,
+        env_steps=max(200_000, 500 * spec.episode_length),
         warmup_steps=5_000,
         updates_per_step=4,
         batch_size=256,
@@ -78,7 +78,7 @@ def throughput(spec: EnvSpec) -> Config:
     return _recipe(
         spec,
         num_envs=512,
-        env_steps=4_000 * spec.episode_length,
+        env_steps=max(1_000_000, 4_000 * spec.episode_length),
         warmup_steps=50_000,
         updates_per_step=8,
         batch_size=2_048,

@@ -301,7 +301,9 @@ class Algorithm:
         if self.measured:
             paid = Paid(
                 cost=statistics.paid.cost.updated(experience.costs, hyper.measuring_rate),
-                terminated=statistics.paid.terminated.updated(experience.terminated, rate),
+                terminated=statistics.paid.terminated.updated(
+                    experience.terminated, hyper.measuring_rate
+                ),
             )
             statistics = statistics.replace(paid=paid)
         return statistics

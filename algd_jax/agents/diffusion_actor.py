@@ -145,18 +145,21 @@ class DiffusionActor:
 
         The score is regressed at (a_k, k) of the very chain that produced the action. As in the
         paper's reference, a_k stays in the graph, unless ``chain_gradient`` is false; the target is
-        a constant.
+        a constant. A share of the batch, ``quiet_share``, has chains without noise: it teaches the
+        deterministic action, which is no mean of the others where those have several modes.
         """
+        quiet = jnp.arange(len(obs)) < hyper.quiet_share * len(obs)
 
-        def chain(obs, noise):
-            latents = self.latents(params, obs, noise.chain, hyper)
+        def chain(obs, noise, quiet):
+            chain_noise = jax.tree.map(lambda draws: jnp.where(quiet, 0.0, draws), noise.chain)
+            latents = self.latents(params, obs, chain_noise, hyper)
             noisy_action = self.squash(_row(latents, noise.k))
             if not self.chain_gradient:
                 noisy_action = jax.lax.stop_gradient(noisy_action)
             score = self._models(params, obs).score(noisy_action, noise.k)
             return self.squash(latents[0]), noisy_action, score
 
-        actions, noisy_actions, scores = jax.vmap(chain)(obs, noise)
+        actions, noisy_actions, scores = jax.vmap(chain)(obs, noise, quiet)
         targets = self._score_targets(energies, noisy_actions, noise, hyper)
         action_energies = energies(actions)
         score_errors = jnp.mean((scores - targets) ** 2, axis=-1)

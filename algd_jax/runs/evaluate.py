@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algd_jax.agents.state import AgentState
-from algd_jax.config import Config, Hyper
+from algd_jax.config import MOST_EPISODES, Config, Hyper
 from algd_jax.errors import ConfigError, printable
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
