@@ -14,6 +14,9 @@ __all__ = ["EpisodeWrapper"]
 
 _Episodes = TypeVar("_Episodes")
 
+_CHUNKS = 16
+"""A chunk of new episodes is this part of all environments: few end in one step as a rule."""
+
 
 class EpisodeWrapper(Wrapper):
     """A batch of N environments with time limit, and a new episode after every ended one.
@@ -172,33 +175,58 @@ def _replaced(
 ) -> _Episodes:
     """The episodes with a new one in the place of each that has ended.
 
-    New ones are made a few at a time until none is missing, so their cost follows how many ended.
-    Episodes that go on are left where they are. Under `vmap` the members' episodes are one batch:
-    a loop over each member's own would last as long as the longest of them, in all members.
+    Gradients go through those that go on; a new one owes nothing to the one before.
 
     Args:
       episodes: leaves [N, ...].
       ended: [N] bool.
-      new: makes new episodes [n, ...] out of any n; no gradient goes through it.
+      new: makes n new episodes in the place of any n.
+    """
+
+    @jax.custom_jvp  # A loop of unknown length has no reverse mode of its own.
+    def replaced(episodes: _Episodes, ended: jax.Array) -> _Episodes:
+        return _replaced_by_chunks(episodes, ended, new)
+
+    @replaced.defjvp
+    def derivative(primals: Any, tangents: Any) -> Any:
+        def of_those_going_on(tangent: jax.Array) -> jax.Array:
+            if tangent.dtype == jax.dtypes.float0:
+                return tangent
+            return jnp.where(ended.reshape(-1, *(1,) * (tangent.ndim - 1)), 0.0, tangent)
+
+        _, ended = primals
+        return replaced(*primals), jax.tree.map(of_those_going_on, tangents[0])
+
+    return replaced(episodes, ended)
+
+
+def _replaced_by_chunks(
+    episodes: _Episodes, ended: jax.Array, new: Callable[[_Episodes], _Episodes]
+) -> _Episodes:
+    """`_replaced` a chunk at a time until none is missing, in place.
+
+    So the cost follows how many ended. Under `vmap` the members' episodes are one batch: a loop
+    over each member's own would last as long as the longest of them, in all members.
     """
 
     @jax.custom_batching.custom_vmap
     def replaced(episodes: _Episodes, ended: jax.Array) -> _Episodes:
-        few = max(1, len(ended) // 16)
+        count = len(ended)
 
-        def replace_few(carry: tuple[_Episodes, jax.Array]) -> tuple[_Episodes, jax.Array]:
+        def replace_chunk(carry: tuple[_Episodes, jax.Array]) -> tuple[_Episodes, jax.Array]:
             episodes, missing = carry
             # Where fewer are missing, the rest are made for a place that does not exist.
-            (places,) = jnp.nonzero(missing, size=few, fill_value=len(missing))
+            (places,) = jnp.nonzero(missing, size=max(1, count // _CHUNKS), fill_value=count)
             made = new(jax.tree.map(lambda leaf: leaf.at[places].get(mode="clip"), episodes))
             episodes = jax.tree.map(
                 lambda leaf, fresh: leaf.at[places].set(fresh, mode="drop"), episodes, made
             )
             return episodes, missing.at[places].set(False, mode="drop")
 
-        return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), replace_few, (episodes, ended))[
-            0
-        ]
+        def any_missing(carry: tuple[_Episodes, jax.Array]) -> jax.Array:
+            return jnp.any(carry[1])
+
+        return jax.lax.while_loop(any_missing, replace_chunk, (episodes, ended))[0]
 
     @replaced.def_vmap
     def replaced_in_all(members: int, batched: Any, *arguments: Any) -> tuple[_Episodes, Any]:
@@ -210,19 +238,4 @@ def _replaced(
         apart = jax.tree.map(lambda leaf: leaf.reshape(members, -1, *leaf.shape[1:]), together)
         return apart, jax.tree.map(lambda _: True, apart)
 
-    @jax.custom_jvp
-    def differentiable(episodes: _Episodes, ended: jax.Array) -> _Episodes:
-        return replaced(episodes, ended)
-
-    @differentiable.defjvp
-    def derivative(primals: Any, tangents: Any) -> Any:
-        _, ended = primals
-
-        def of_those_going_on(tangent: jax.Array) -> jax.Array:
-            if tangent.dtype == jax.dtypes.float0:
-                return tangent
-            return jnp.where(ended.reshape(-1, *(1,) * (tangent.ndim - 1)), 0.0, tangent)
-
-        return differentiable(*primals), jax.tree.map(of_those_going_on, tangents[0])
-
-    return differentiable(episodes, ended)
+    return replaced(episodes, ended)

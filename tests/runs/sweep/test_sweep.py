@@ -26,7 +26,7 @@ from algd_jax.runs.compare.compare import compare_folders
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.evaluate import evaluate_run
 from algd_jax.runs.run import train
-from algd_jax.runs.sweep import make_trials, packing, sweep
+from algd_jax.runs.sweep import make_trials, packing, program, sweep
 from algd_jax.runs.sweep.directory import SweepDirectory
 from algd_jax.runs.sweep.member import Member
 from algd_jax.runs.sweep.program import Report
@@ -235,6 +235,18 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
     with pytest.raises(ConfigError, match="is not empty and no sweep, allowed is"):
         sweep(TRIALS, tmp_path)
     assert files(tmp_path) == {"thesis.tex": b"precious"}
+
+
+def test_a_failed_sweep_keeps_its_traceback(tmp_path, monkeypatch):
+    def broken(run, stop_requested, command):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(program._ProgramRun, "run", broken)
+    with pytest.raises(ValueError, match="broken"):
+        sweep(TRIALS, tmp_path / "sweep")
+    log = SweepDirectory(tmp_path / "sweep").log_file.read_text()
+    assert " failed:\nTraceback (most recent call last):\n" in log
+    assert log.endswith("ValueError: broken\n")
 
 
 def test_a_plan_of_before_a_field_was_there_is_read(tmp_path):
