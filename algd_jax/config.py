@@ -435,6 +435,10 @@ def _validate_combinations(config: Config) -> None:
     if loop.env_steps <= collected:
         allowed = f"more than the {collected} steps of warm-up"
         raise _out_of_range("env_steps", loop.env_steps, allowed)
+    period = config.agent.actor_period
+    if loop.updates_per_step % period:
+        allowed = f"a multiple of actor_period = {period}"
+        raise _out_of_range("updates_per_step", loop.updates_per_step, allowed)
     epoch_steps = config.steps_per_epoch * loop.num_envs
     if loop.env_steps + epoch_steps > _COUNTER_LIMIT:
         allowed = f"at most {_COUNTER_LIMIT - epoch_steps} (steps are counted in 32 bits)"

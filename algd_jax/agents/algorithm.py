@@ -253,32 +253,40 @@ class Algorithm:
           key: one PRNG key, consumed.
           hyper: scalars.
         """
-        self._check(batch)
         critic_key, actor_key = jax.random.split(key)
+        state, critic_metrics = self.update_critics(state, batch, critic_key, hyper)
+        state, actor_metrics = self.update_policy(state, batch, actor_key, hyper)
+        return state, UpdateMetrics(**critic_metrics, **actor_metrics)
+
+    def update_critics(
+        self, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+    ) -> _Stage:
+        """The critics' half of an update, with the step of their targets.
+
+        Arguments as those of :meth:`update`.
+        """
+        self._check(batch)
+        state, metrics = self._update_critics(
+            state, self._digested(state, batch, hyper), key, hyper
+        )
+        return self._update_targets(state, hyper), metrics
+
+    def update_policy(
+        self, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
+    ) -> _Stage:
+        """The other half: actor, multiplier and penalty learn from the critics just updated."""
         batch = self._digested(state, batch, hyper)
-        state, critic_metrics = self._update_critics(state, batch, critic_key, hyper)
-        # Actor and multiplier learn from the critics just updated.
         reward_value, risk = self._mean_values(state, batch, hyper)
         violation = self._violation(state, risk, hyper)
-        state, actor_metrics = self._update_actor(state, batch, risk, violation, actor_key, hyper)
+        state, actor_metrics = self._update_actor(state, batch, risk, violation, key, hyper)
         state, multiplier_metrics = self._update_multiplier(state, violation, hyper)
-        state = self._update_targets(state, hyper)
         unit = self.units(state, hyper)
         judgement = dict(
             reward_value=reward_value * unit.reward,
             risk=risk * unit.cost,
             violation=violation * unit.cost,
         )
-        metrics = critic_metrics | judgement | actor_metrics | multiplier_metrics
-        return state, UpdateMetrics(**metrics)
-
-    def update_critics(
-        self, state: AgentState, batch: Transition, key: jax.Array, hyper: Hyper
-    ) -> AgentState:
-        """The critics' share of an update alone, with the step of their targets."""
-        self._check(batch)
-        state, _ = self._update_critics(state, self._digested(state, batch, hyper), key, hyper)
-        return self._update_targets(state, hyper)
+        return state, judgement | actor_metrics | multiplier_metrics
 
     def _init_statistics(self) -> Statistics:
         none, scalar, costs = (), no_moments(()), no_moments(self.constraints)

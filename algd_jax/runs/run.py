@@ -129,28 +129,20 @@ def train(
     if not resume:
         directory.create(config, list(command))
     display = display or Display()
-    with (
-        directory.running(),
-        contextlib.ExitStack() as ending,
-        failure_noted(directory.log_file, display.note),
-    ):
+    with directory.running(), contextlib.ExitStack() as ending:
         run = _Run(trainer, hyper, directory, display, tracking, ending)
         run.display.start(_title(config, directory))
         # A run killed before its first checkpoint begins again.
         begun = checkpoint.latest(directory.state) is not None
-        state = run.restore() if begun else run.begin()
+        # A run that cannot be restored is left as it is.
+        with contextlib.nullcontext() if begun else run.noting_failure():
+            state = run.restore() if begun else run.begin()
         if resume:  # From here on, files of the stopped run are overwritten.
             with run.writing(directory.config_file):
                 directory.add_resumption(config, list(command))
             run.tell_of_logs_left_out()
-        try:
+        with run.noting_failure():
             return run.train(state, stop_requested)
-        except (ConfigError, RunError, CheckpointError):
-            raise
-        except Exception:
-            for line in traceback.format_exc().splitlines():
-                append_note(directory.log_file, line)
-            raise
 
 
 @contextlib.contextmanager
@@ -204,6 +196,10 @@ class _Run:
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
         self.set_back_to: list[int] = []
         self.diverging: set[str] = set()
+
+    def noting_failure(self) -> contextlib.AbstractContextManager[None]:
+        """Context that keeps in run.log what ended the run."""
+        return failure_noted(self.directory.log_file, self.display.note)
 
     def begin(self) -> TrainState:
         """The state after warm-up, from nothing."""

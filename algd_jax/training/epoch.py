@@ -242,40 +242,38 @@ class Trainer:
     def _learn(
         self, agent: AgentState, replay: Replay, key: jax.Array, hyper: Hyper
     ) -> tuple[AgentState, UpdateMetrics]:
-        """The updates that follow one step; metrics gain a leading axis of whole updates.
+        """The updates that follow one step; metrics gain a leading axis of policy updates.
 
-        Of each ``actor_period`` updates the last is a whole one, the others are the critics' alone.
+        The policy learns from the last of each ``actor_period`` batches, the critics from all.
         """
         loop, period = self.config.loop, self.config.agent.actor_period
         sample_key, update_key = jax.random.split(key)
         # All batches in one gather, before the loop over updates.
         batches = self._batches(replay, sample_key, (loop.updates_per_step, loop.batch_size), hyper)
 
-        def update(agent, batch_and_key):
-            batch, key = batch_and_key
-            return self.algorithm.update(agent, batch, key, hyper)
-
         def update_critics(agent, batch_and_key):
-            batch, key = batch_and_key
-            return self.algorithm.update_critics(agent, batch, key, hyper), None
+            return self.algorithm.update_critics(agent, *batch_and_key, hyper)
 
         def round_of_updates(agent, batches_and_keys):
-            updated = agent
-            if period > 1:
-                most = jax.tree.map(lambda leaf: leaf[:-1], batches_and_keys)
-                updated, _ = jax.lax.scan(update_critics, updated, most)
-            last = jax.tree.map(lambda leaf: leaf[-1], batches_and_keys)
-            updated, metrics = update(updated, last)
+            *batches_and_keys, policy_key = batches_and_keys
+            last, critic_key = jax.tree.map(lambda leaf: leaf[-1], batches_and_keys)
+            if period == 1:
+                updated, metrics = self.algorithm.update(agent, last, critic_key, hyper)
+            else:
+                updated, losses = jax.lax.scan(update_critics, agent, batches_and_keys)
+                updated, judgement = self.algorithm.update_policy(updated, last, policy_key, hyper)
+                metrics = UpdateMetrics(**jax.tree.map(jnp.mean, losses), **judgement)
             if self._skips:
                 fine = is_finite(metrics)
                 updated = jax.tree.map(partial(jnp.where, fine), updated, agent)
             return updated, metrics
 
-        keys = jax.random.split(update_key, loop.updates_per_step)
+        updates, count = loop.updates_per_step, loop.updates_per_step // period
+        keys = jax.random.split(update_key, updates if period == 1 else updates + count)
         rounds = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, period, *leaf.shape[1:]), (batches, keys)
+            lambda leaf: leaf.reshape(count, period, *leaf.shape[1:]), (batches, keys[:updates])
         )
-        return jax.lax.scan(round_of_updates, agent, rounds)
+        return jax.lax.scan(round_of_updates, agent, (*rounds, keys[-count:]))
 
     def _batches(
         self, replay: Replay, key: jax.Array, shape: tuple[int, ...], hyper: Hyper
