@@ -86,11 +86,25 @@ def throughput(spec: EnvSpec) -> Config:
     )
 
 
-def _recipe(spec: EnvSpec, *, num_envs: int, **sizes: int) -> Config:
+def _recipe(
+    spec: EnvSpec,
+    *,
+    num_envs: int,
+    env_steps: int,
+    warmup_steps: int,
+    updates_per_step: int,
+    batch_size: int,
+    eval_episodes: int,
+) -> Config:
     """The recipe that ``quick`` and ``throughput`` share."""
     return Config(
         loop=LoopConfig(
             num_envs=num_envs,
+            env_steps=env_steps,
+            warmup_steps=warmup_steps,
+            updates_per_step=updates_per_step,
+            batch_size=batch_size,
+            eval_episodes=eval_episodes,
             # A ring holds several episodes, and an epoch is half an episode of all environments.
             replay_capacity=1_000_000,
             epoch_steps=num_envs * spec.episode_length // 2,
@@ -98,7 +112,6 @@ def _recipe(spec: EnvSpec, *, num_envs: int, **sizes: int) -> Config:
             target_steps=5,
             spread_episodes=True,
             termination_frees_cost=True,
-            **sizes,
         ),
         agent=_RECIPE_AGENT,
         hyper=_RECIPE_HYPER.replace(cost_limit=spec.cost_limit),

@@ -303,8 +303,8 @@ class Algorithm:
             statistics = statistics.replace(obs=statistics.obs.updated(experience.obs, rate))
         if self.scale_energy:
             statistics = statistics.replace(
-                reward=statistics.reward.updated(experience.reward_sums, rate),
-                cost=statistics.cost.updated(experience.cost_sums, rate),
+                reward=statistics.reward.updated(experience.sums.reward, rate),
+                cost=statistics.cost.updated(experience.sums.cost, rate),
             )
         if self.measured:
             paid = Paid(

@@ -153,10 +153,10 @@ def td_targets(
     Returns:
       reward: [2], both entries equal; cost: as in ``next_values``.
     """
-    weight, cost_weight = transition.bootstrap, transition.cost_bootstrap
-    if weight is None:
-        weight = discount * (1.0 - transition.terminated)
-        cost_weight = cost_discount * (1.0 - transition.cost_terminated)
+    weight = discount * (1.0 - transition.terminated)
+    cost_weight = cost_discount * (1.0 - transition.cost_terminated)
+    if transition.bootstrap is not None and transition.cost_bootstrap is not None:
+        weight, cost_weight = transition.bootstrap, transition.cost_bootstrap
     reward = transition.reward + weight * jnp.min(next_values.reward)
     cost = transition.cost + cost_weight * next_values.cost
     return CriticValues(reward=jnp.full(TWINS, reward), cost=cost)

@@ -101,21 +101,31 @@ class Statistics(struct.PyTreeNode):
     paid: Any = ()
 
 
+class DiscountedSums(struct.PyTreeNode):
+    """What each of N environments has collected since its episode began: s ← γ s + gain.
+
+    Attributes:
+      reward: [N].
+      cost: [N] or [N, C].
+    """
+
+    reward: jax.Array
+    cost: jax.Array
+
+
 class Experience(NamedTuple):
     """What one step of the N environments adds to the statistics.
 
     Attributes:
       obs: [N, O] observations.
-      reward_sums: [N] discounted sums of rewards since the episode's start.
-      cost_sums: [N] or [N, C] of costs, likewise.
+      sums: discounted sums since each episode's start; ``()`` if no unit is taken from them.
       costs: [N] or [N, C] costs of the step, weighted as the cost limit sums them.
       terminated: [N] 1 where the step terminated an episode.
       rate: [] weight of the step in running means that shall span about an episode.
     """
 
     obs: jax.Array
-    reward_sums: jax.Array
-    cost_sums: jax.Array
+    sums: Any
     costs: jax.Array
     terminated: jax.Array
     rate: Scalar

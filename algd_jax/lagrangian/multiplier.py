@@ -144,7 +144,7 @@ def multiplier_loss(log_lam: jax.Array, violation: Scalar) -> jax.Array:
     return -jnp.sum(jnp.exp(log_lam) * jax.lax.stop_gradient(violation))
 
 
-def rectified(lam: jax.Array, violation: Scalar, strength: Scalar) -> jax.Array:
+def rectified(lam: Scalar, violation: Scalar, strength: Scalar) -> jax.Array:
     """λ − min(λ, c · mean(h − risk)): slack takes pressure off at once, violation adds to it.
 
     The multiplier in the energy of conservative augmented Lagrangian (Wu et al., ICLR 2024).

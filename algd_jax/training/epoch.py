@@ -18,7 +18,7 @@ from flax import struct
 
 from algd_jax.agents.algorithm import Algorithm
 from algd_jax.agents.state import AgentState, UpdateMetrics
-from algd_jax.agents.statistics import Experience
+from algd_jax.agents.statistics import DiscountedSums, Experience
 from algd_jax.config import Config, Hyper
 from algd_jax.envs import EnvSpec, EpisodeWrapper, SafetyEnv
 from algd_jax.envs.base import FLAGS, named_costs
@@ -58,18 +58,6 @@ class TrainState(struct.PyTreeNode):
     env_steps: jax.Array
     health: Health
     sums: Any = ()
-
-
-class DiscountedSums(struct.PyTreeNode):
-    """What each of N environments has collected since its episode began: s ← γ s + gain.
-
-    Attributes:
-      reward: [N].
-      cost: [N] or [N, C].
-    """
-
-    reward: jax.Array
-    cost: jax.Array
 
 
 class EpochMetrics(struct.PyTreeNode):
@@ -228,8 +216,7 @@ class Trainer:
         weight = self.env.spec.cost_discount**age
         experience = Experience(
             obs=transitions.obs,
-            reward_sums=sums.reward if sums else None,
-            cost_sums=sums.cost if sums else None,
+            sums=sums,
             costs=(transitions.cost.T * weight).T,
             terminated=after.done - info["truncation"],
             rate=1.0 / self.env.spec.episode_length,
@@ -252,7 +239,8 @@ class Trainer:
         batches = self._batches(replay, sample_key, (loop.updates_per_step, loop.batch_size), hyper)
 
         def update_critics(agent, batch_and_key):
-            return self.algorithm.update_critics(agent, *batch_and_key, hyper)
+            batch, key = batch_and_key
+            return self.algorithm.update_critics(agent, batch, key, hyper)
 
         def round_of_updates(agent, batches_and_keys):
             *batches_and_keys, policy_key = batches_and_keys

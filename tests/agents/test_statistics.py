@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.agents.statistics import Experience, Paid, no_moments, normalized
+from algd_jax.agents.statistics import DiscountedSums, Experience, Paid, no_moments, normalized
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.types import Transition
 
@@ -77,8 +77,10 @@ def trained(reward_scale, cost_scale, name="algd"):
             state,
             Experience(
                 obs=jax.random.normal(keys[0], (N, 3)),
-                reward_sums=reward_scale * jax.random.normal(keys[1], (N,)),
-                cost_sums=10 * cost_scale * jax.random.uniform(keys[2], (N,)),
+                sums=DiscountedSums(
+                    reward=reward_scale * jax.random.normal(keys[1], (N,)),
+                    cost=10 * cost_scale * jax.random.uniform(keys[2], (N,)),
+                ),
                 costs=costs,
                 terminated=jnp.zeros(N),
                 rate=0.1,
