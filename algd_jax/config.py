@@ -40,6 +40,7 @@ class _Integers(NamedTuple):
 
 _POSITIVE = _Numbers("a finite number > 0", lambda x: x > 0)
 _NOT_NEGATIVE = _Numbers("a finite number >= 0", lambda x: x >= 0)
+_NOT_POSITIVE = _Numbers("a finite number <= 0", lambda x: x <= 0)
 _AT_LEAST_ONE = _Numbers("a finite number >= 1", lambda x: x >= 1)
 _BELOW_ONE = _Numbers("a number in [0, 1)", lambda x: (x >= 0) & (x < 1))
 _INSIDE_ONE = _Numbers("a number in (0, 1)", lambda x: (x > 0) & (x < 1))
@@ -90,6 +91,7 @@ class Hyper(struct.PyTreeNode):
       pid_integral: K_I, per update.
       pid_derivative: K_D.
       largest_lam: bound of λ.
+      smallest_lam: its lower bound (pid); below 0 only for the augmented Lagrangian.
       penalty_growth: factor by which the growing penalty grows.
       penalty_shrink: share of the violation that may remain after a period without growth.
       penalty_largest: bound of the growing penalty.
@@ -120,6 +122,7 @@ class Hyper(struct.PyTreeNode):
     pid_integral: float = _number(1e-4, _NOT_NEGATIVE)
     pid_derivative: float = _number(0.01, _NOT_NEGATIVE)
     largest_lam: float = _number(1e6, _POSITIVE)
+    smallest_lam: float = _number(0.0, _NOT_POSITIVE)
     penalty_growth: float = _number(2.0, _AT_LEAST_ONE)
     penalty_shrink: float = _number(0.5, _SHARE)
     penalty_largest: float = _number(100.0, _POSITIVE)

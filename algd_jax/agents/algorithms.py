@@ -67,7 +67,11 @@ MULTIPLIERS: dict[str, Callable[[Hyper], MultiplierRule]] = {
     "log_adam": lambda hyper: log_adam(hyper.multiplier_lr, hyper.largest_lam),
     "projected_gradient": lambda hyper: projected_gradient(hyper.multiplier_lr, hyper.largest_lam),
     "pid": lambda hyper: pid(
-        hyper.pid_proportional, hyper.pid_integral, hyper.pid_derivative, hyper.largest_lam
+        hyper.pid_proportional,
+        hyper.pid_integral,
+        hyper.pid_derivative,
+        hyper.largest_lam,
+        hyper.smallest_lam,
     ),
 }
 

@@ -48,7 +48,7 @@ class Pid(struct.PyTreeNode):
 
     Attributes:
       lam: λ.
-      integral: K_I times the accumulated violation, in [0, largest].
+      integral: K_I times the accumulated violation, in [smallest, largest].
       violation: the last one; infinite before the first, whose rise then counts as 0.
     """
 
@@ -100,27 +100,34 @@ def projected_gradient(lr: Scalar, largest: Scalar = LARGEST) -> MultiplierRule:
 
 
 def pid(
-    proportional: Scalar, integral: Scalar, derivative: Scalar, largest: Scalar = LARGEST
+    proportional: Scalar,
+    integral: Scalar,
+    derivative: Scalar,
+    largest: Scalar = LARGEST,
+    smallest: Scalar = 0.0,
 ) -> MultiplierRule:
     """PID control of λ (Stooke et al. 2020, arXiv 2007.03964, algorithm 2), without wind-up.
 
-    I ← I + K_I Δ and λ = K_P Δ + I + K_D [Δ − Δ_before]_+, both kept in [0, largest], with Δ the
-    violation and I_0 = λ_0. The bounds of I are what keeps it from winding up: it never has to
+    I ← I + K_I Δ and λ = K_P Δ + I + K_D [Δ − Δ_before]_+, both kept in [smallest, largest], with Δ
+    the violation and I_0 = λ_0. The bounds of I are what keeps it from winding up: it never has to
     come back from where λ could not follow.
+
+    Below zero λ only makes sense in the augmented Lagrangian, whose penalty then begins at a cost
+    of h + |λ|/ρ instead of h: a policy that pays less than its limit may risk more at each state.
 
     Args:
       proportional, integral, derivative: [] gains K_P, K_I, K_D >= 0.
-      largest: [] bound of λ.
+      largest, smallest: [] bounds of λ.
     """
 
     def init(lam):
         return Pid(lam, lam, jnp.full_like(lam, jnp.inf))
 
     def update(state, violation):
-        accumulated = jnp.clip(state.integral + integral * violation, 0.0, largest)
+        accumulated = jnp.clip(state.integral + integral * violation, smallest, largest)
         rise = jnp.maximum(violation - state.violation, 0.0)
         lam = proportional * violation + accumulated + derivative * rise
-        lam = jnp.clip(lam, 0.0, largest)
+        lam = jnp.clip(lam, smallest, largest)
         return Pid(lam, accumulated, violation)
 
     return MultiplierRule(init, lambda state: state.lam, update)
