@@ -117,7 +117,7 @@ def test_debug_shows_the_traceback(algd):
     code, _, err = algd("train", "--debug", "--env", "PointButon1")
     assert code == 2
     assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("algd: env: unknown name 'PointButon1'")
+    assert err.splitlines()[-1].startswith("algd: --env: unknown name 'PointButon1'")
 
 
 def test_an_unforeseen_error_is_one_line_too(algd, monkeypatch):

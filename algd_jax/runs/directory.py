@@ -187,6 +187,8 @@ class RunDirectory:
         Args:
           kind: best, last or state.
         """
+        if not self.config_file.exists():
+            return {}
         record = self._read_record()
         if "id" not in record:
             return {}

@@ -36,5 +36,5 @@ def test_devices_that_are_not_there_are_told(algd, tmp_path, devices):
     found = len(jax.local_devices())
     allowed = f"an integer in [1, {found}] (those of this host)"
     assert (code, out) == (2, "")
-    assert err == f"algd: devices: got {devices}, allowed is {allowed}\n"
+    assert err == f"algd: --devices: got {devices}, allowed is {allowed}\n"
     assert not folder.exists()

@@ -169,7 +169,7 @@ def test_no_run_and_no_plotly_are_one_line(algd, run_dir, tmp_path, monkeypatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = algd("landscape", run_dir, "--html")
     assert code == 2
-    assert err == "algd: html: needs Plotly, which is missing: pip install 'algd-jax[report]'\n"
+    assert err == "algd: --html: needs Plotly, which is missing: pip install 'algd-jax[report]'\n"
 
 
 def test_one_action_dimension_makes_no_landscape():

@@ -158,7 +158,8 @@ def test_an_epoch_of_something_else_is_named(run, algd, line, named):
     append(run, line)
     code, _, err = algd("watch", run.path, "--once")
     assert code == 2
-    assert err == f"algd: run_dir: the epoch logged at step 96 has no number '{named}'\n"
+    file = run.path / "metrics.jsonl"
+    assert err == f"algd: {file}: the epoch of step 96 has no number '{named}'\n"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"return_mean": "x", "cost_mean": 1}', "\0"])

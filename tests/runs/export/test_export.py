@@ -122,7 +122,7 @@ def test_onnx_is_asked_for(algd, run, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = algd("export", run, "--onnx")
     assert code == 2
-    assert err == "algd: onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'\n"
+    assert err == "algd: --onnx: needs ONNX, which is missing: pip install 'algd-jax[onnx]'\n"
 
 
 @pytest.mark.parametrize("error", [2e-4, np.nan])
@@ -151,7 +151,7 @@ def test_nothing_is_overwritten_and_a_full_disk_leaves_nothing(algd, run, monkey
     kept = files(out)
     code, _, err = algd("export", run, "--out", out)
     allowed = "allowed is a new or empty folder"
-    assert (code, err) == (2, f"algd: out: {out} is not empty, {allowed}\n")
+    assert (code, err) == (2, f"algd: --out: {out} is not empty, {allowed}\n")
     assert files(out) == kept
 
     def create(path, content):
@@ -162,5 +162,5 @@ def test_nothing_is_overwritten_and_a_full_disk_leaves_nothing(algd, run, monkey
     monkeypatch.setattr("algd_jax.runs.new_folder.create", create)
     code, _, err = algd("export", run, "--out", run / "other")
     assert code == 2
-    assert err == f"algd: out: {run / 'other'} cannot be written (No space left on device)\n"
+    assert err == f"algd: --out: {run / 'other'} cannot be written (No space left on device)\n"
     assert list((run / "other").iterdir()) == []

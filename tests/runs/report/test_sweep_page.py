@@ -151,4 +151,4 @@ def test_the_page_is_written_once(algd, sweep, tmp_path):
     assert (code, out, err) == (0, f"{tmp_path / 'new' / 'sweep.html'}\n", "")
     code, out, err = algd("report", sweep, "--out", tmp_path / "new" / "sweep.html")
     assert (code, out) == (2, "")
-    assert err == f"algd: out: {tmp_path / 'new' / 'sweep.html'} exists, allowed is a new file\n"
+    assert err == f"algd: --out: {tmp_path / 'new' / 'sweep.html'} exists, allowed is a new file\n"

@@ -17,17 +17,8 @@ from algd_jax.envs import EnvSpec
 from algd_jax.errors import ConfigError, one_line
 from algd_jax.runs.arguments import flags, positionals
 from algd_jax.runs.display import _time
-from tests.runs.support import probes  # noqa: F401
-from tests.test_strangers import (  # noqa: F401
-    TINY,
-    at_most,
-    finished,
-    remove,
-    run,
-    tree,
-)
+from tests.strangers.watching import ROOT, TINY, at_most, tree
 
-ROOT = Path(__file__).parents[1]
 DIGITS = "9" * 400
 NEEDED = {
     "evaluate": ["run"],
@@ -71,7 +62,7 @@ UNBOUNDED |= {("sweep", "--cpus"), ("sweep", "--gpus"), ("sweep", "--program")}
 
 
 @pytest.mark.parametrize("command", ["evaluate run", "train --resume run --env-steps 999"])
-def test_a_file_cannot_ask_for_episodes_without_end(algd, run, command):  # noqa: F811
+def test_a_file_cannot_ask_for_episodes_without_end(algd, run, command):
     record = json.loads((run / "config.json").read_text())
     record["config"]["loop"]["final_eval_episodes"] = 2**31 - 1
     (run / "config.json").write_text(json.dumps(record))
@@ -109,7 +100,7 @@ OUTPUTS = [
 
 
 @pytest.mark.parametrize("command", OUTPUTS)
-def test_where_nothing_can_be_written_nothing_is_computed(algd, run, monkeypatch, command):  # noqa: F811
+def test_where_nothing_can_be_written_nothing_is_computed(algd, run, monkeypatch, command):
     def compute(*_, **__):
         raise AssertionError("computed")
 
@@ -298,7 +289,7 @@ ABSURD = [
 
 
 @pytest.mark.parametrize(("field", "value"), ABSURD)
-def test_absurd_numbers_of_a_log_are_named(algd, run, field, value):  # noqa: F811
+def test_absurd_numbers_of_a_log_are_named(algd, run, field, value):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     last = json.loads(lines[-1]) | {field: value}
     (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(last), ""]))
@@ -308,7 +299,7 @@ def test_absurd_numbers_of_a_log_are_named(algd, run, field, value):  # noqa: F8
     assert field in err
 
 
-def test_huge_numbers_are_shown_in_a_line(algd, run):  # noqa: F811
+def test_huge_numbers_are_shown_in_a_line(algd, run):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     huge = dict.fromkeys(("eval_return", "eval_cost", "lam"), 1e308) | {"steps_per_second": 0}
     last = json.loads(lines[-1]) | huge

@@ -1,14 +1,12 @@
 """Folders that came from somebody else: they are data, and nothing in them runs or leads out."""
 
 import ast
-import contextlib
 import io
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,30 +19,7 @@ from algd_jax import cli, files
 from algd_jax.runs.display import LiveDisplay
 from algd_jax.runs.output import OutputConsole
 from algd_jax.training import manifest
-from tests.runs.support import TINY_FLAGS, probes  # noqa: F401
-
-ROOT = Path(__file__).parents[1]
-LAST_STEP = 160
-TINY = shlex.join(["--env=ActionProbe", *TINY_FLAGS, f"--env-steps={LAST_STEP}"])
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, probes):  # noqa: F811
-    """A finished tiny run of two epochs."""
-    folder = tmp_path_factory.mktemp("strangers") / "run"
-    assert cli.main(["train", *shlex.split(TINY), "--run-dir", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(finished, tmp_path, monkeypatch):
-    """A copy of it in the current folder, beside what must not be touched."""
-    shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "precious").write_text("precious")
-    monkeypatch.chdir(tmp_path)
-    return Path("run")
-
+from tests.strangers.watching import ROOT, TINY, at_most, tree
 
 # Code.
 
@@ -82,7 +57,7 @@ def test_nothing_of_the_current_folder_is_imported(run, tmp_path):
     # What Matplotlib would have LaTeX do.
     (run / "matplotlibrc").write_text("text.usetex: True\nno\x1b[2Jsense: 1\n")
     process = subprocess.run(
-        [sys.executable, "-P", "-m", "tests.opening", str(notes), *COMMANDS],
+        [sys.executable, "-P", "-m", "tests.strangers.opening", str(notes), *COMMANDS],
         cwd=run,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -110,18 +85,6 @@ def test_an_environment_of_the_current_folder_is_imported(algd, run, monkeypatch
 
 
 # Files outside.
-
-
-def tree(folder):
-    """Every path below, with what a change of it would change."""
-    return {
-        str(path.relative_to(folder)): os.readlink(path)
-        if path.is_symlink()
-        else path.read_bytes()
-        if path.is_file()
-        else path.lstat().st_mode
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 LINKS = {
@@ -262,20 +225,6 @@ def remove(path, unless):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def at_most(seconds):
-    def stop(*_):
-        raise TimeoutError
-
-    former = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, former)
-
-
 def endless(path):
     """A regular file that takes no place, but that nobody may read."""
     path.touch()
@@ -390,6 +339,7 @@ def test_texts_of_a_folder_are_shown_as_they_are(algd, run, recwarn):
         shown = shown or SHOWN.replace("/", "") in out
     assert shown
     assert_plain(*(str(warning.message) for warning in recwarn))
+    files.append_note(run / "run.log", HOSTILE)
     assert_plain((run / "run.log").read_text())
     for flags in ([], ["--debug"]):
         code, out, err = algd("evaluate", run / "nowhere", *flags)
