@@ -127,15 +127,18 @@ def test_all_limited_costs_are_told():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--episodes", "0"], "episodes: got 0, allowed is an integer from 1 to 100"),
-        (["--episodes", "101"], "episodes: got 101, allowed is an integer from 1 to 100"),
-        (["--seed", "-1"], "seed: got -1, allowed is an integer in [0, 2**32)"),
+        (["--episodes", "0"], "--episodes: got 0, allowed is an integer from 1 to 100"),
+        (["--episodes", "101"], "--episodes: got 101, allowed is an integer from 1 to 100"),
+        (["--seed", "-1"], "--seed: got -1, allowed is an integer in [0, 2**32)"),
         (
             ["--out", "x.avi"],
-            "out: got 'x.avi', allowed is a file that ends in .mp4, .gif, .html or .png",
+            "--out: got 'x.avi', allowed is a file that ends in .mp4, .gif, .html or .png",
         ),
-        (["--out", "x"], "out: got 'x', allowed is a file that ends in .mp4, .gif, .html or .png"),
-        (["--out", "taken.png"], "out: taken.png exists, allowed is a new file"),
+        (
+            ["--out", "x"],
+            "--out: got 'x', allowed is a file that ends in .mp4, .gif, .html or .png",
+        ),
+        (["--out", "taken.png"], "--out: taken.png exists, allowed is a new file"),
         (["--camera", "front"], "--camera: got 'front', allowed is side or top"),
         (
             ["--out", "x.gif"],
