@@ -5,11 +5,13 @@ import re
 import jax
 import pytest
 
+from algd_jax.envs import EpisodeWrapper, make
 from algd_jax.errors import ConfigError
 from algd_jax.runs.build import build
 from algd_jax.training.epoch import TrainState
 from algd_jax.training.population import Population, stack_hypers
 from algd_jax.training.sharding import (
+    _ShardedEpisodes,
     data_mesh,
     member_mesh,
     member_sharding,
@@ -77,6 +79,26 @@ LARGE = tiny_config(
     replay_capacity=1024,
     spread_episodes=True,
 )
+
+
+def test_bodies_on_mujoco_take_the_same_steps_on_eight_devices():
+    """Eight devices call the one simulator at once, each for its share of the environments."""
+    env = make("Hopper", physics="mujoco")
+    keys = jax.random.split(jax.random.key(0), 2 * DEVICES)
+    actions = jax.random.uniform(jax.random.key(1), (20, 2 * DEVICES, 3), minval=-1.0)
+
+    def run(wrapped):
+        @jax.jit
+        def episodes(keys):
+            return jax.lax.scan(
+                lambda s, a: (wrapped.step(s, a), s.obs), wrapped.reset(keys), actions
+            )
+
+        return episodes(keys)
+
+    spread = run(_ShardedEpisodes(env, (), data_mesh()))
+    assert len(spread[0].obs.sharding.device_set) == DEVICES
+    assert_close_trees(spread, run(EpisodeWrapper(env)))
 
 
 def test_one_run_on_eight_devices_equals_one():
