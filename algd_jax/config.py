@@ -231,7 +231,6 @@ class LoopConfig:
     target_steps: int = _number(1, _COUNT)
     noise_steps: int = _number(1, _COUNT)
     spread_episodes: bool = False
-    eval_epochs: int = _number(1, _COUNT)
 
 
 STOP, SKIP_UPDATE, RESTORE = "stop", "skip-update", "restore"

@@ -70,6 +70,13 @@ class ActionProbe(ProbeEnv):
         return action[0], jnp.maximum(action[0], 0.0)
 
 
+class LuckyProbe(ProbeEnv):
+    """Whatever the policy does, each step costs 1 or nothing, and earns something, by chance."""
+
+    def gains(self, obs, action, time):
+        return obs[1], (obs[0] > 0).astype(jnp.float32)
+
+
 class PartsProbe(ProbeEnv):
     """The cost has two parts: 0.25 and 1 at every step."""
 

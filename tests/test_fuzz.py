@@ -249,7 +249,7 @@ TREE = {
     "key": jax.random.key(7),
     "half": jnp.ones(3, jnp.bfloat16),
 }
-NOTES = {"step": 5, "epoch": 1, "eval_return": 1.5, "eval_cost": 0.5, "feasible": True}
+NOTES = {"step": 5, "epoch": 1, "eval_return": 1.5, "eval_cost": 0.5, "best": True}
 
 
 @pytest.fixture

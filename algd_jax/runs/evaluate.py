@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -107,6 +107,12 @@ class Summary(NamedTuple):
     cost_interval: Interval | None
     constraints: dict[str, CostSummary]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all means are numbers, not NaN or infinite."""
+        costs = [cost.cost_mean for cost in self.constraints.values()]
+        return bool(np.all(np.isfinite([self.return_mean, self.cost_mean, *costs])))
+
     def record(self) -> dict[str, Any]:
         """All of it, ready for JSON; ``constraints`` only where parts of the cost are limited."""
         record = self._asdict()
@@ -147,7 +153,12 @@ def run_episodes(
         batch_key = jax.random.fold_in(key, len(batches))
         batches.append(jax.device_get(evaluate_batch(agent, batch_key, hyper)))
         played += len(batches[-1].returns)
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *batches)
+    return jax.tree.map(lambda leaf: leaf[:count], concatenated(batches))
+
+
+def concatenated(batches: Sequence[Episodes], axis: int = 0) -> Episodes:
+    """Episodes on the host, one batch after the other along their axis."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis), *batches)
 
 
 def episode_keys(config: Config, seed: int, count: int) -> jax.Array:
@@ -210,17 +221,19 @@ def evaluate_checkpoint(
     which: Which | None = None,
     episodes: int | None = None,
     seed: int | None = None,
+    before: int | None = None,
 ) -> Summary:
-    """Evaluate one of a run's policies; the arguments are those of :func:`evaluate_run`.
+    """Evaluate one of a run's policies; other arguments are those of :func:`evaluate_run`.
 
     Args:
       trainer: made from the run's configuration.
       directory: the run's folder.
       evaluate_batch: made by :func:`make_evaluate`.
+      before: take only policies of earlier steps.
     """
     config, hyper = trainer.config, trainer.config.hyper.as_arrays()
     which = choose_checkpoint(directory, which)
-    agent, step = load_agent(trainer, directory, which)
+    agent, step = load_agent(trainer, directory, which, before=before)
     seed = config.seed if seed is None else seed
     key = stream_key(seed, Stream.FINAL_EVALUATION)
     count = config.loop.final_eval_episodes if episodes is None else episodes
@@ -229,14 +242,26 @@ def evaluate_checkpoint(
 
 
 def load_agent(
-    trainer: Trainer, directory: RunDirectory, which: Which, step: int | None = None
+    trainer: Trainer,
+    directory: RunDirectory,
+    which: Which,
+    step: int | None = None,
+    before: int | None = None,
 ) -> tuple[AgentState, int]:
-    """An agent of a run (by default the newest), and the environment steps it was trained for."""
+    """An agent of a run, and the environment steps it was trained for.
+
+    Args:
+      trainer: made from the run's configuration.
+      directory: the run's folder.
+      which: of the best policies or of the last ones; the newest one,
+      step: or the one of this step,
+      before: or the newest one of the steps before this one.
+    """
     folder = {"best": directory.best, "last": directory.last}[which]
     any_key = jax.eval_shape(jax.random.key, 0)
     hyper = trainer.config.hyper.as_arrays()
     agent_like = jax.eval_shape(trainer.algorithm.init, any_key, hyper)
-    restored = checkpoint.restore(folder, agent_like, step, directory.owner(which))
+    restored = checkpoint.restore(folder, agent_like, step, directory.owner(which), before)
     for line in restored.damaged.values():
         _LOGGER.warning("%s; taking the one of step %d", printable(line), restored.step)
     return restored.tree, restored.step

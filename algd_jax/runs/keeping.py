@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 from algd_jax.agents.state import AgentState
 from algd_jax.config import Config, LoopConfig
+from algd_jax.runs.best import BEST_KEPT, Best, best_of, new_best
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.logs import Record, is_feasible, is_number
+from algd_jax.runs.logs import Record, is_number
 from algd_jax.training import checkpoint
-from algd_jax.training.checkpoint import CheckpointError, Entry, Writer, newest
+from algd_jax.training.checkpoint import CheckpointError, Entry, Keep, Writer, newest
 from algd_jax.training.epoch import TrainState
 
-POLICIES_KEPT = 2
-"""Of the last and of the best policies: one to use, and one before it should it be damaged."""
-
-
-class Best(NamedTuple):
-    """The best feasible policy so far.
-
-    Attributes:
-      step: environment steps made when it was evaluated.
-      eval_return, eval_cost: means of that evaluation.
-    """
-
-    step: int
-    eval_return: float
-    eval_cost: float
+LAST_KEPT = 2
+"""Of the last policies: one to use, and one before it should it be damaged."""
 
 
 class Keeper:
@@ -38,7 +25,7 @@ class Keeper:
     finds them, however the run before has ended.
 
     Attributes:
-      best: the best feasible policy so far.
+      best: the best feasible policy of the epochs so far.
     """
 
     def __init__(self, directory: RunDirectory, config: Config, tell: Callable[[str], None]):
@@ -47,7 +34,7 @@ class Keeper:
         config: of the run.
         tell: takes a line worth knowing.
         """
-        self.best = read_best(directory)
+        self.best: Best | None = None
         self._directory, self._config, self._tell = directory, config, tell
         self._last, self._best, self._state = (
             Writer(folder, directory.owner(folder.name))
@@ -69,6 +56,13 @@ class Keeper:
         self._saved_step = restored.step
         return restored.tree
 
+    def recall(self, records: Sequence[Record]) -> None:
+        """Go on after these epochs, from which the best policy follows.
+
+        Not from what is on disk: a run that was killed may have left policies of later epochs.
+        """
+        self.best = best_of(records, self._config.limits)
+
     def keep(self, state: TrainState, record: Record, *, now: bool) -> None:
         """What is due after an epoch: its policy, that as the best one, the whole state.
 
@@ -77,18 +71,18 @@ class Keeper:
           record: the epoch's.
           now: keep the whole state in any case.
         """
-        candidate = Best(record["step"], record["eval_return"], record["eval_cost"])
-        self._save_policy(self._last, state.agent, candidate)
-        feasible = is_feasible(record, self._config.limits)
-        is_best = feasible and (self.best is None or candidate.eval_return > self.best.eval_return)
-        if is_best:
-            self.best = candidate
-            self._save_policy(self._best, state.agent, candidate)
+        notes = {name: record[name] for name in ("step", "eval_return", "eval_cost")}
+        self._save_policy(self._last, state.agent, notes, newest(LAST_KEPT))
+        found = new_best(self.best, record, self._config.limits)
+        if found is not None:
+            self.best = found
+            keep = best_retained(self._saved_step or 0)
+            self._save_policy(self._best, state.agent, found._asdict(), keep)
         elif self._has_failed(self._best):
             self._best.retry()
-        due = is_due(self._config.loop, record["epoch"], is_best)
+        due = is_due(self._config.loop, record["epoch"], found is not None)
         if now or due or self._has_failed(self._state):
-            self.keep_state(state, record["step"], record | {"feasible": feasible})
+            self.keep_state(state, record["step"], record | {"best": found is not None})
 
     def keep_state(self, state: TrainState, step: int, record: Record | None = None) -> None:
         """The whole state of this step, unless it is kept already.
@@ -96,7 +90,7 @@ class Keeper:
         Args:
           state: copied before this returns.
           step: environment steps made.
-          record: the epoch's, and whether its policy is feasible.
+          record: the epoch's, and whether its policy is the best one so far.
         """
         if step == self._saved_step:
             return
@@ -110,7 +104,6 @@ class Keeper:
         self.wait()
         for folder in (self._directory.last, self._directory.best):
             checkpoint.remove_after(folder, step)
-        self.best = read_best(self._directory)
 
     def wait(self) -> None:
         """Return when everything is on disk.
@@ -142,9 +135,8 @@ class Keeper:
     def _retained(self, entries: Sequence[Entry]) -> set[int]:
         return retained(entries, self._config.loop)
 
-    def _save_policy(self, writer: Writer, agent: AgentState, notes: Best) -> None:
-        failure = writer.save(notes.step, agent, notes._asdict(), newest(POLICIES_KEPT))
-        self._tell_failure(failure)
+    def _save_policy(self, writer: Writer, agent: AgentState, notes: Record, keep: Keep) -> None:
+        self._tell_failure(writer.save(notes["step"], agent, notes, keep))
 
     def _has_failed(self, writer: Writer) -> bool:
         """Whether the last write is over and failed; then it is told."""
@@ -157,7 +149,7 @@ class Keeper:
             self._tell(f"{failure}; training goes on, and the next epoch tries again")
 
 
-_NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None, "feasible": False}
+_NO_EPOCH: Record = {"epoch": 0, "eval_return": None, "eval_cost": None, "best": False}
 
 
 def is_due(loop: LoopConfig, epoch: int, is_best: bool) -> bool:
@@ -173,21 +165,21 @@ def retained(entries: Sequence[Entry], loop: LoopConfig) -> set[int]:
         epoch = entry.notes.get("epoch")
         if is_number(epoch) and epoch and loop.keep_every and epoch % loop.keep_every == 0:
             kept.add(entry.step)
-    feasible = [
-        entry
-        for entry in entries
-        if entry.notes.get("feasible") and is_number(entry.notes.get("eval_return"))
-    ]
-    if feasible and loop.keep_best:
-        kept.add(max(feasible, key=lambda entry: entry.notes["eval_return"]).step)
+    best = [entry.step for entry in entries if entry.notes.get("best") is True]
+    if best and loop.keep_best:
+        kept.add(best[-1])  # Each is better than those before.
     return kept
 
 
-def read_best(directory: RunDirectory) -> Best | None:
-    """The best feasible policy of a run so far."""
-    try:
-        notes = checkpoint.read_notes(directory.best, directory.owner("best"))
-    except CheckpointError:  # There is none, or none that can be read.
-        return None
-    noted: dict[str, Any] = {name: notes.get(name) for name in Best._fields}
-    return Best(**noted) if all(map(is_number, noted.values())) else None
+def best_retained(saved_step: int) -> Keep:
+    """The rule of the best policies: the newest stay, and the one to go on with from a whole state.
+
+    Args:
+      saved_step: of the last whole state.
+    """
+
+    def keep(entries: Sequence[Entry]) -> set[int]:
+        known = [entry for entry in entries if entry.step <= saved_step]
+        return newest(BEST_KEPT)(entries) | newest(1)(known)
+
+    return keep

@@ -24,7 +24,7 @@ Record = dict[str, Any]
 """One epoch: numbers by name; None where there is nothing to report. Always has ``step``."""
 
 
-CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second")
+CLOCK_FIELDS = ("wall_time", "steps_per_second", "updates_per_second", "eval_seconds")
 """What depends on the machine's speed, and is never the same again."""
 
 _LARGEST_LOG = 2**30

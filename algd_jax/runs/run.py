@@ -23,14 +23,21 @@ from algd_jax.agents.state import AgentState
 from algd_jax.config import RESTORE, Config, Hyper
 from algd_jax.errors import ConfigError
 from algd_jax.files import append_note
+from algd_jax.runs.best import (
+    confirmation_record,
+    confirming,
+    evaluation_record,
+    is_candidate,
+)
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import RunDirectory, write_json
 from algd_jax.runs.display import Display, Progress
-from algd_jax.runs.evaluate import Summary, evaluate_checkpoint
+from algd_jax.runs.evaluate import Summary, concatenated
+from algd_jax.runs.final import final_evaluation
 from algd_jax.runs.health import diverging, found
 from algd_jax.runs.interrupt import preempted
-from algd_jax.runs.keeping import Best, Keeper
+from algd_jax.runs.keeping import Keeper
 from algd_jax.runs.logs import Logger, Record, by_cost
 from algd_jax.runs.memory import available_memory, check_memory
 from algd_jax.runs.programs import Programs
@@ -239,6 +246,7 @@ class _Run:
         self._tell(f"{error.found}; going on from the checkpoint of step {step} with a new key")
         self.keeper.forget_after(step)
         self.logger.rewind(step)
+        self.keeper.recall(self.logger.records)
         # An epoch splits this key in three, which is the same as folding in 0, 1 and 2.
         return state.replace(key=jax.random.fold_in(state.key, 2 + attempt))
 
@@ -284,6 +292,7 @@ class _Run:
                 self.tracking.logs(self.config, self.directory, self._tell),
             )
         self.ending.callback(self._close_logs)
+        self.keeper.recall(self.logger.records)
         if self.logger.records:
             self.start_time -= self.logger.records[-1].get("wall_time") or 0.0
         try:
@@ -348,7 +357,8 @@ class _Run:
         seconds = time.perf_counter() - clock
         self._check_health(health, metrics)
         self.display.phase("evaluating")
-        evaluation = self._evaluate(state.agent, epoch, int(step))
+        clock = time.perf_counter()
+        evaluation = self._evaluation_record(state.agent, epoch, int(step))
         record = {
             "epoch": epoch + 1,
             "step": int(step),
@@ -356,16 +366,25 @@ class _Run:
             "wall_time": time.perf_counter() - self.start_time,
             **speeds(self.config, seconds),
             **metrics_record(self.config, metrics),
-            "eval_return": float(np.mean(evaluation.returns)),
-            **by_cost("eval_cost", jax.tree.map(np.mean, evaluation.named_costs)),
+            **evaluation,
+            "eval_seconds": time.perf_counter() - clock,
         }
         with self.writing(self.directory.metrics_file):
             self.logger.log(record)
         self._warn_of_divergence(record)
         return state, record
 
-    def _evaluate(self, agent: AgentState, epoch: int, step: int) -> Episodes:
+    def _evaluation_record(self, agent: AgentState, epoch: int, step: int) -> Record:
+        """Evaluate, and a candidate for the best policy anew."""
         key = jax.random.fold_in(self.eval_key, epoch)
+        record = evaluation_record(self.config, self._evaluate(agent, key, step))
+        fresh = None
+        if is_candidate(record, self.keeper.best, self.config.limits):
+            keys = [jax.random.fold_in(key, number) for number in confirming(self.config)]
+            fresh = concatenated([self._evaluate(agent, one, step) for one in keys])
+        return record | confirmation_record(self.config, fresh)
+
+    def _evaluate(self, agent: AgentState, key: jax.Array, step: int) -> Episodes:
         episodes = jax.device_get(self.programs.evaluate(agent, key, self.hyper))
         for name, values in {"returns": episodes.returns, **episodes.named_costs}.items():
             if not np.all(np.isfinite(values)):
@@ -376,10 +395,11 @@ class _Run:
 
     def _final_evaluation(self) -> Summary:
         self.display.phase("final evaluation")
-        summary = evaluate_checkpoint(self.trainer, self.directory, self.programs.evaluate)
-        costs = [one.cost_mean for one in summary.constraints.values()]
-        if not np.all(np.isfinite([summary.return_mean, summary.cost_mean, *costs])):
+        choice = final_evaluation(self.trainer, self.directory, self.programs.evaluate, self._tell)
+        summary = choice.summary
+        if not summary.is_finite:
             raise self._not_finite("the final evaluation is NaN or infinite")
+        choice.forget_refused(self.directory)
         with self.writing(self.directory.evaluation_file):
             write_json(self.directory.evaluation_file, summary.record())
         return summary
@@ -391,7 +411,7 @@ class _Run:
                 total_steps=planned_steps(self.config),
                 limits=self.config.limits,
                 seconds_left=seconds_left,
-                best=_best_text(self.keeper.best),
+                best=str(self.keeper.best or "none"),
             )
         )
 
@@ -426,12 +446,6 @@ class _Run:
             else f"the last good policy, of step {step}, is kept in {self.directory.last}"
         )
         return BadNumberError(what, kept)
-
-
-def _best_text(best: Best | None) -> str:
-    if best is None:
-        return "none"
-    return f"{best.eval_return:.2f} at step {best.step:,}"
 
 
 def speeds(config: Config, seconds: float) -> Record:

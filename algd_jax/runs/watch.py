@@ -8,10 +8,11 @@ from pathlib import Path
 
 from algd_jax.config import Config, validate
 from algd_jax.errors import ConfigError
+from algd_jax.runs.best import best_of
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display, Progress
 from algd_jax.runs.evaluation_file import read_summary
-from algd_jax.runs.logs import Record, is_feasible, is_number, log_name, read_records
+from algd_jax.runs.logs import Record, is_number, log_name, read_records
 from algd_jax.runs.resuming import planned_steps
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -116,7 +117,7 @@ def _progress(records: Sequence[Record], config: Config, file: Path) -> Progress
         total_steps=total,
         limits=limits,
         seconds_left=_seconds_left(records, total),
-        best=_best(records, limits),
+        best=str(best_of(records, limits) or "none"),
     )
 
 
@@ -131,17 +132,6 @@ def _seconds_left(records: Sequence[Record], total: int) -> float:
         return left / max(newest["steps_per_second"], 1e-9)
     seconds = newest["wall_time"] - (first.get("wall_time") or 0.0)
     return left * max(0.0, seconds) / (newest["step"] - first["step"])
-
-
-def _best(records: Sequence[Record], limits: dict[str, float]) -> str:
-    """The feasible epoch with the highest return, in words."""
-    names = [log_name("eval_cost", cost) for cost in limits]
-    complete = [r for r in records if all(is_number(r.get(n)) for n in ("eval_return", *names))]
-    feasible = [record for record in complete if is_feasible(record, limits)]
-    if not feasible:
-        return "none"
-    best = max(feasible, key=lambda record: record["eval_return"])
-    return f"{best['eval_return']:.2f} at step {best['step']:,}"
 
 
 def _outcome(evaluation_file: Path) -> str | None:

@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     notes: dict[str, Any]
 
 
-Keep = Callable[[Sequence[Entry]], Collection[int]]
+Keep = Callable[[Sequence[Entry]], set[int]]
 """A rule of a folder; of these checkpoints, in the order of steps, those of these steps stay."""
 
 
@@ -202,6 +202,7 @@ def restore(
     like: Tree | Callable[[dict[str, Any]], Tree],
     step: int | None = None,
     owner: Owner | None = None,
+    before: int | None = None,
 ) -> Restored[Tree]:
     """Read the newest checkpoint of ``folder`` that is undamaged.
 
@@ -214,12 +215,14 @@ def restore(
         between checkpoints, a function of their notes.
       step: the one checkpoint to read instead.
       owner: whose it has to be; another's is damaged. By default anybody's.
+      before: read only checkpoints of earlier steps than this one.
 
     Raises:
       CheckpointError: if there is none, all are damaged, or the tree is a different one.
     """
     damaged: dict[int, str] = {}
-    for candidate in reversed(_steps(folder) if step is None else [step]):
+    earlier = [one for one in _steps(folder) if before is None or one < before]
+    for candidate in reversed(earlier if step is None else [step]):
         target = folder / str(candidate)
         try:
             tree, notes = _read(target, like, owner or {})
@@ -266,11 +269,15 @@ def set_aside(folder: Path, steps: Collection[int]) -> None:
         _replace(folder / str(step), folder / f"{step}{_DAMAGED}")
 
 
+def remove(folder: Path, steps: Collection[int]) -> None:
+    """Remove checkpoints."""
+    for step in steps:
+        _remove(folder / str(step))
+
+
 def remove_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps."""
-    for later in _steps(folder):
-        if later > step:
-            _remove(folder / str(later))
+    remove(folder, [later for later in _steps(folder) if later > step])
 
 
 def _is_first_process() -> bool:

@@ -1,1 +1,1 @@
-from tests.runs.support import probes  # noqa: F401
+from tests.runs.support import probes, refuse  # noqa: F401

@@ -16,8 +16,18 @@ import pytest
 
 from algd_jax.config import AgentConfig, Config, Hyper, LoopConfig
 from algd_jax.envs import registry
+from algd_jax.runs import evaluate
 from algd_jax.runs.logs import CLOCK_FIELDS
-from tests.probes import ActionProbe, BrokenProbe, ChanceBreak, PartsProbe, ProbeEnv, RareBreak
+from algd_jax.runs.sweep import member
+from tests.probes import (
+    ActionProbe,
+    BrokenProbe,
+    ChanceBreak,
+    LuckyProbe,
+    PartsProbe,
+    ProbeEnv,
+    RareBreak,
+)
 
 WARMUP, EPOCH, EPOCHS = 32, 64, 4
 LAST_STEP = WARMUP + EPOCHS * EPOCH
@@ -61,16 +71,31 @@ class LateBreak(ProbeEnv):
         return jnp.where(time >= 25, jnp.nan, 1.0), jnp.float32(0)
 
 
-_KINDS = (ProbeEnv, ActionProbe, PartsProbe, BrokenProbe, LateBreak, RareBreak, ChanceBreak)
+_KINDS = (
+    ProbeEnv,
+    ActionProbe,
+    LuckyProbe,
+    PartsProbe,
+    BrokenProbe,
+    LateBreak,
+    RareBreak,
+    ChanceBreak,
+)
 PROBES = {kind.__name__: kind for kind in _KINDS}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def probes():
+@contextlib.contextmanager
+def known_probes():
     """Makes the probe environments known by name."""
     with pytest.MonkeyPatch.context() as patch:
         for name, kind in PROBES.items():
             patch.setitem(registry._FACTORIES, name, kind)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def probes():
+    with known_probes():
         yield
 
 
@@ -81,6 +106,22 @@ def tiny_config(env: str = "ActionProbe", cost_limit: float = 2.0, **loop) -> Co
         agent=TINY_AGENT,
         hyper=Hyper(cost_limit=cost_limit),
     )
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Makes the best policies of some steps too expensive in their final evaluation."""
+    summarize = evaluate.summarize
+
+    def refuse(*steps: int) -> None:
+        def expensive(config, episodes, step, which, seed):
+            costs = episodes.costs + 100.0 * (step in steps)
+            return summarize(config, episodes.replace(costs=costs), step, which, seed)
+
+        for module in (evaluate, member):
+            monkeypatch.setattr(module, "summarize", expensive)
+
+    return refuse
 
 
 def stop_after(epochs: int):

@@ -48,7 +48,7 @@ def test_config_and_log_name_every_constraint(run_dir):
 
 def test_a_policy_within_all_limits_is_best(algd, run_dir):
     assert checkpoint.latest(run_dir / "checkpoints" / "best") == WARMUP + EPOCH
-    assert checkpoint.read_notes(run_dir / "checkpoints" / "state")["feasible"]
+    assert checkpoint.read_notes(run_dir / "checkpoints" / "state")["best"]
     code, out, err = algd("evaluate", run_dir)
     assert (code, err) == (0, "")
     rows = [line.replace("|", " ").split() for line in out.splitlines()]
@@ -80,7 +80,7 @@ def test_a_policy_beyond_one_limit_is_not_feasible(algd, tmp_path):
     assert "cost_low    2.00 (limit 3)  cost_high    8.00 (limit 7.5)  lambda 0." in out
     assert "NOT feasible: mean cost_high > 7.5; 0% of the episodes within all limits" in out
     assert not (folder / "checkpoints" / "best").exists()
-    assert not checkpoint.read_notes(folder / "checkpoints" / "state")["feasible"]
+    assert not checkpoint.read_notes(folder / "checkpoints" / "state")["best"]
 
 
 def test_total_and_part_can_be_limited_together(algd, tmp_path):

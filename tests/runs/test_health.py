@@ -184,10 +184,10 @@ def test_values_and_parts_have_bounds_too():
 
 
 def test_a_final_evaluation_that_is_not_finite_is_one_clear_line(tmp_path, monkeypatch):
-    def broken(*arguments):
-        return evaluate_checkpoint(*arguments)._replace(return_mean=np.nan)
+    def broken(*arguments, **named):
+        return evaluate_checkpoint(*arguments, **named)._replace(return_mean=np.nan)
 
-    monkeypatch.setattr("algd_jax.runs.run.evaluate_checkpoint", broken)
+    monkeypatch.setattr("algd_jax.runs.final.evaluate_checkpoint", broken)
     folder = tmp_path / "run"
     with pytest.raises(RunError) as error:
         train(tiny_config(), folder)

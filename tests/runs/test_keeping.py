@@ -7,28 +7,22 @@ import jax.numpy as jnp
 import pytest
 
 from algd_jax.config import LoopConfig
+from algd_jax.runs.best import Best
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.keeping import Best, Keeper, is_due, read_best, retained
+from algd_jax.runs.keeping import Keeper, is_due, retained
 from algd_jax.training import checkpoint, storage
 from algd_jax.training.checkpoint import CheckpointError, Entry
 from tests.runs.support import tiny_config
 
 
-def entry(epoch, eval_return=None, feasible=False):
-    notes = {"epoch": epoch, "eval_return": eval_return, "feasible": feasible}
+def entry(epoch, best=False):
+    notes = {"epoch": epoch, "eval_return": 1.0, "best": best}
     return Entry(100 * epoch, notes)
 
 
-# Of the feasible epochs 2, 3 and 5, the third returns most.
-ENTRIES = [
-    entry(0),
-    entry(1, 9.0),
-    entry(2, 1.0, feasible=True),
-    entry(3, 5.0, feasible=True),
-    entry(4, 8.0),
-    entry(5, 2.0, feasible=True),
-]
+# The policy of the second epoch was the best one until that of the third was.
+ENTRIES = [entry(epoch, best=epoch in (2, 3)) for epoch in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +41,7 @@ def test_which_states_stay(rules, epochs):
 
 
 def test_a_state_whose_notes_are_lost_stays_by_age_only():
-    entries = [Entry(100, {}), entry(2, 1.0, True), entry(3, 0.0, True)]
+    entries = [Entry(100, {}), entry(2, best=True), entry(3)]
     loop = LoopConfig(keep_last=1, keep_every=1, keep_best=True)
     assert retained(entries, loop) == {200, 300}
 
@@ -80,8 +74,11 @@ class Keeping:
     def epoch(self, epoch, eval_return, eval_cost, now=False):
         record = {"epoch": epoch, "step": 100 * epoch, "updates": 1}
         record |= {"eval_return": eval_return, "eval_cost": eval_cost}
+        record |= {"confirmed_return": eval_return, "confirmed_cost": eval_cost}
+        record["confirmed_bound"] = eval_cost
         state = self.state.replace(env_steps=jnp.int32(100 * epoch))
         self.keeper.keep(state, record, now=now)
+        return record
 
     def settle(self):
         """Wait for the writes without asking how they end."""
@@ -111,8 +108,24 @@ def test_policies_and_states_are_kept_apart(make):
     keeping.keeper.wait()
     assert keeping.steps("state") == [400]
     assert keeping.steps("last") == [400, 500]
-    assert keeping.steps("best") == [200, 400]
-    assert keeping.keeper.best == read_best(keeping.directory) == Best(400, 4, 2)
+    assert keeping.steps("best") == [100, 200, 400]
+    assert keeping.keeper.best == Best(400, 4, 2, 4, 2)
+    assert checkpoint.read_notes(keeping.directory.best) == keeping.keeper.best._asdict()
+
+
+def test_a_run_that_is_set_back_finds_the_best_policy_of_before(make):
+    keeping = make(checkpoint_epochs=2)
+    records = [keeping.epoch(epoch, eval_return=epoch, eval_cost=0) for epoch in range(1, 4)]
+    keeping.keeper.wait()
+    records += [keeping.epoch(4, eval_return=0, eval_cost=0)]
+    for epoch in range(5, 9):
+        keeping.epoch(epoch, eval_return=epoch, eval_cost=9 * (epoch > 7))
+    keeping.keeper.wait()
+    assert keeping.steps("best") == [300, 500, 600, 700]  # The whole state of step 400 knew 300.
+    keeping.keeper.forget_after(400)
+    keeping.keeper.recall(records)
+    assert keeping.steps("best") == [300]
+    assert keeping.keeper.best.step == 300
 
 
 def test_a_full_disk_is_told_and_tried_again(make, monkeypatch):

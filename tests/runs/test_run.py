@@ -8,6 +8,7 @@ import pytest
 
 from algd_jax.agents.state import UpdateMetrics
 from algd_jax.errors import ConfigError
+from algd_jax.runs.best import Best
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.directory import RunDirectory
 from algd_jax.runs.display import Display
@@ -113,10 +114,15 @@ def test_metrics_hold_one_complete_line_per_epoch(whole):
     update_fields = {field.name for field in dataclasses.fields(UpdateMetrics)}
     others = {"epoch", "step", "updates", "episodes", "episode_return", "episode_cost", "step_cost"}
     others |= {"skipped_updates"}
-    evaluation = {"eval_return", "eval_cost"}
+    evaluation = {"eval_return", "eval_cost", "risk_correlation"}
+    confirmation = {"confirmed_return", "confirmed_cost", "confirmed_bound"}
+    always = update_fields | others | evaluation | set(CLOCK_FIELDS)
     for record in records:
-        assert record.keys() == update_fields | others | evaluation | set(CLOCK_FIELDS)
-        assert all(np.isfinite(value) for value in record.values())
+        assert record.keys() == always | confirmation
+        assert all(np.isfinite(record[name]) for name in always)
+        # All or nothing is confirmed.
+        assert len({record[name] is None for name in confirmation}) == 1
+        assert 0 < record["eval_seconds"] < record["wall_time"]
     assert np.all(np.diff([record["wall_time"] for record in records]) > 0)
 
 
@@ -227,9 +233,10 @@ def test_best_feasible_policy_is_kept_and_evaluated(tmp_path):
     folder = tmp_path / "run"
     result = train(tiny_config(cost_limit=1000.0), folder)
     records = read_lines(folder / "metrics.jsonl")
-    best = max(records, key=lambda record: record["eval_return"])
+    candidates = [record for record in records if record["confirmed_return"] is not None]
+    best = max(candidates, key=lambda record: record["confirmed_return"])
     notes = checkpoint.read_notes(folder / "checkpoints" / "best")
-    assert notes == {name: best[name] for name in ("step", "eval_return", "eval_cost")}
+    assert notes == {name: best[name] for name in Best._fields}
     assert result.evaluation.checkpoint == "best"
     assert result.evaluation.step == best["step"]
     assert result.evaluation.feasible
@@ -356,7 +363,7 @@ def test_with_periodic_checkpoints_the_first_is_there_before_the_first_epoch(tmp
     folder = tmp_path / "run"
     train(tiny_config(checkpoint_epochs=3), folder, stop_requested=stop_after(1))
     assert checkpoint.entries(folder / "checkpoints" / "state") == [
-        (WARMUP, {"epoch": 0, "eval_return": None, "eval_cost": None, "feasible": False}),
+        (WARMUP, {"epoch": 0, "eval_return": None, "eval_cost": None, "best": False}),
         (WARMUP + EPOCH, checkpoint.read_notes(folder / "checkpoints" / "state")),
     ]
 

@@ -17,6 +17,8 @@ def epoch(number: int, eval_return: float = 1.0, eval_cost: float = 1.0, **more)
     """As a run logs it; an epoch takes 10 s, the first, which waits for compiling, 60."""
     record = {"step": WARMUP + number * EPOCH, "wall_time": 50.0 + 10.0 * number}
     shown = {"eval_return": eval_return, "eval_cost": eval_cost, "lam": 0.25}
+    shown |= {"confirmed_return": eval_return - 0.5, "confirmed_cost": eval_cost}
+    shown["confirmed_bound"] = eval_cost
     return record | shown | {"steps_per_second": 6.4} | more
 
 
@@ -88,7 +90,7 @@ def test_it_follows_the_run_to_its_end(run, monkeypatch):
     assert {progress.total_steps for progress in seen.epochs} == {LAST_STEP}
     # 64 steps at 6.4/s each, then 10 s an epoch.
     assert [progress.seconds_left for progress in seen.epochs] == [30, 20, 10, 0]
-    first, better = f"1.00 at step {WARMUP + EPOCH}", f"5.00 at step {WARMUP + 2 * EPOCH}"
+    first, better = f"0.50 at step {WARMUP + EPOCH}", f"4.50 at step {WARMUP + 2 * EPOCH}"
     assert [progress.best for progress in seen.epochs] == [first, better, better, better]
     assert seen.told == [
         f"algd on ActionProbe, preset quick, seed 0: {run.path}",

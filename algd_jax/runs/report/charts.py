@@ -40,17 +40,20 @@ def learning(records: Sequence[Record], limits: Mapping[str, float]) -> dict[str
     multipliers = {f"λ {name}": log_name("lam", name) for name in names}
     penalties = {f"ρ {name}": log_name("rho", name) for name in names}
     risks = {f"above the discounted budget, {name}": log_name("violation", name) for name in names}
+    correlations = {f"risk of {name}": log_name("risk_correlation", name) for name in names}
     return {
         "Return per episode": lines(
             records,
             {
                 "evaluation": "eval_return",
                 _TRAINING: "episode_return",
+                "candidates for the best policy, evaluated anew": "confirmed_return",
             },
         ),
         "Cost per episode, limit dashed": lines(records, costs, limits.values()),
         "Multiplier λ and penalty ρ": lines(records, multipliers | penalties),
         "Risk of replayed actions above the budget": lines(records, risks, [0.0]),
+        "Correlation of risk with the cost that followed": lines(records, correlations, [0.0]),
         "Losses of the critics": lines(
             records, {"reward critics": "reward_loss", "cost critics": "cost_loss"}, log=True
         ),

@@ -19,7 +19,7 @@ from algd_jax.envs.base import in_full_precision
 from algd_jax.lagrangian.energy import augmented_lagrangian
 from algd_jax.runs.memory import check_episodes
 from algd_jax.training.epoch import Trainer, make_transition
-from algd_jax.types import Scalar
+from algd_jax.training.evaluation import discounted_sums
 
 _GRID = 41
 _STATES = 20
@@ -86,9 +86,9 @@ def calibrate(
     _, (made, done) = jax.lax.scan(step, state, length=length)
     check_episodes(made, episodes)  # Before anything is allocated, where this is traced.
     cost = made.cost.reshape(length, episodes, -1)
-    returns = discounted_sums(made.reward, jnp.maximum(made.terminated, done), hyper.discount)
+    returns = discounted_sums(made.reward, hyper.discount, jnp.maximum(made.terminated, done))
     cost_ends = jnp.maximum(made.cost_terminated, done)[..., None]
-    costs = discounted_sums(cost, cost_ends, hyper.cost_discount)
+    costs = discounted_sums(cost, hyper.cost_discount, cost_ends)
     rows = jnp.linspace(0, length // 2, _STATES).astype(jnp.int32)
     reward_value, risk = trainer.algorithm.judge(agent, made.obs[rows], made.action[rows], hyper)
     count = _STATES * episodes
@@ -99,23 +99,6 @@ def calibrate(
         costs[rows].reshape(count, -1),
     )
     return found, made.obs[length // 4, 0]
-
-
-def discounted_sums(gains: jax.Array, ends: jax.Array, discount: Scalar) -> jax.Array:
-    """Sums of what comes from each step on: s_t = g_t + γ (1 − end_t) s_{t+1}.
-
-    Args:
-      gains: [T, ...].
-      ends: [T, ...] 1 where nothing is added beyond the step; may have axes of length 1.
-      discount: [] γ.
-    """
-
-    def back(later, gain_and_end):
-        gain, end = gain_and_end
-        total = gain + discount * (1.0 - end) * later
-        return total, total
-
-    return jax.lax.scan(back, jnp.zeros_like(gains[0]), (gains, ends), reverse=True)[1]
 
 
 @in_full_precision

@@ -32,6 +32,10 @@ from algd_jax.types import TOTAL_COST
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LARGEST_PICTURE = 2**25
+_CORRELATION = (
+    "Correlation of risk, over states of the evaluation's episodes: 1 if the risk that the critics "
+    "expect rises and falls with the discounted cost that followed, 0 if the two are unrelated."
+)
 
 
 class Logs(NamedTuple):
@@ -125,7 +129,7 @@ def compose(logs: Logs, measured: list[Section], landscape: list[Section]) -> by
     seconds = {"training time [s]": _number(logs.records[-1].get("wall_time"))}
     sections = [
         Section("Evaluation", _evaluation(logs)),
-        Section("Learning", learning),
+        Section("Learning", learning + note(_CORRELATION)),
         *measured,
         *landscape,
         Section("Configuration", _configuration(config)),

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,20 @@ import numpy as np
 from algd_jax.agents.state import AgentState
 from algd_jax.config import Config
 from algd_jax.files import append_note, read_json
+from algd_jax.runs.best import (
+    BEST_KEPT,
+    Best,
+    confirmation_record,
+    evaluation_record,
+    is_candidate,
+    new_best,
+)
 from algd_jax.runs.curves import save_curves
 from algd_jax.runs.directory import write_json
-from algd_jax.runs.evaluate import Which, summarize
-from algd_jax.runs.keeping import POLICIES_KEPT, Best
-from algd_jax.runs.logs import Logger, Record, by_cost, is_feasible, log_name
+from algd_jax.runs.evaluate import summarize
+from algd_jax.runs.final import FinalChoice
+from algd_jax.runs.keeping import LAST_KEPT
+from algd_jax.runs.logs import Logger, Record, is_feasible, log_name
 from algd_jax.runs.run import metrics_record, speeds
 from algd_jax.runs.sweep.directory import TrialDirectory
 from algd_jax.runs.tracking.choice import Tracking
@@ -34,7 +43,7 @@ class Member:
     """The host side of one trial.
 
     Attributes:
-      best: the best feasible policy so far.
+      bests: the newest of the policies that were the best feasible one so far, the best one last.
       failure: why the trial has failed, or None.
     """
 
@@ -51,10 +60,12 @@ class Member:
         tell: takes a line worth knowing.
         tracking: where else it is logged.
         """
-        self.best: Best | None = None
+        self.bests: list[Best] = []
         self.failure: str | None = None
         self._config, self._directory, self._tell = config, directory, tell
         self._tracking, self._final = tracking, typing.cast(Record | None, None)
+        self._choice = FinalChoice(self._note)
+        self._refused = 0
         self._ending = contextlib.ExitStack()
 
     @property
@@ -96,33 +107,52 @@ class Member:
             self._tell(f"{self._directory.path.name} failed: {reason}; the others go on")
             append_note(self._directory.log_file, f"failed: {reason}")
 
+    def is_candidate(self, episodes: Episodes) -> bool:
+        """Whether a policy with this evaluation is to be evaluated anew."""
+        record = evaluation_record(self._config, episodes)
+        best = self.bests[-1] if self.bests else None
+        return self.failure is None and is_candidate(record, best, self._config.limits)
+
     def log(
         self,
         epoch: int,
         step: int,
         updates: int,
-        seconds: float,
+        seconds: tuple[float, float],
         metrics: EpochMetrics,
         episodes: Episodes,
+        fresh: Episodes | None,
     ) -> bool:
-        """Note an epoch, which counts from 0, unless the trial has failed.
+        """Note an epoch, unless the trial has failed.
+
+        Args:
+          epoch: counts from 0.
+          step: environment steps made.
+          updates: made.
+          seconds: of training and of evaluation.
+          metrics: of training.
+          episodes: of its evaluation.
+          fresh: of a candidate, played anew; else None.
 
         Returns:
           Whether its policy is the best feasible one so far.
         """
-        if self.failure is None:
-            self._check_finite(episodes, step)
+        for played in (episodes, fresh):
+            if self.failure is None and played is not None:
+                self._check_finite(played, step)
         if self.failure is not None:
             return False
+        training_seconds, eval_seconds = seconds
         record = {
             "epoch": epoch + 1,
             "step": step,
             "updates": updates,
             "wall_time": time.perf_counter() - self._start_time,
-            **speeds(self._config, seconds),
+            **speeds(self._config, training_seconds),
             **metrics_record(self._config, metrics),
-            "eval_return": float(np.mean(episodes.returns)),
-            **by_cost("eval_cost", {k: np.mean(v) for k, v in episodes.named_costs.items()}),
+            **evaluation_record(self._config, episodes),
+            **confirmation_record(self._config, fresh),
+            "eval_seconds": eval_seconds,
         }
         self._logger.log(record)
         return self._compare(record)
@@ -156,27 +186,60 @@ class Member:
         sound = self.failure is None and bool(self.records)
         return sound and is_feasible(self.records[-1], self._config.limits)
 
-    def save_policies(self, last: AgentState, best: AgentState) -> None:
+    def save_policies(self, last: AgentState, bests: Sequence[AgentState]) -> None:
         """Write the policies that an ordinary run leaves, where there are any.
 
         Args:
           last: of the last epoch; of a failed trial, before what went bad.
-          best: of the best feasible evaluation; not used if there was none.
+          bests: that were the best feasible ones, the newest first; others beyond ``self.bests``.
         """
+        directory = self._directory
         if self.records:
-            self._save(self._directory.last, last, _evaluation(self.records[-1]))
-        if self.best is not None and checkpoint.latest(self._directory.best) != self.best.step:
-            self._save(self._directory.best, best, self.best)
+            notes = {name: self.records[-1][name] for name in ("step", "eval_return", "eval_cost")}
+            keep, owner = checkpoint.newest(LAST_KEPT), directory.owner("last")
+            checkpoint.save(directory.last, notes["step"], last, notes, keep, owner)
+        if directory.evaluation_file.exists():  # It has refused some of the best.
+            return
+        there = {entry.step for entry in checkpoint.entries(directory.best)}
+        for best, agent in reversed(list(zip(reversed(self.bests), bests, strict=False))):
+            if best.step not in there:
+                keep, owner = checkpoint.newest(BEST_KEPT), directory.owner("best")
+                checkpoint.save(directory.best, best.step, agent, best._asdict(), keep, owner)
 
-    def end(self, outcome: Episodes) -> None:
-        """Write curves and the final evaluation, of the best policy or else of the last one."""
-        config = self._config
-        which: Which = "last" if self.best is None else "best"
-        step = self.records[-1]["step"] if self.best is None else self.best.step
-        self._check_finite(outcome, self.records[-1]["step"])
+    @property
+    def in_question(self) -> int | None:
+        """Which of the best policies, from 0 for the newest, the final evaluation is about.
+
+        None if there is none: then it is about the last policy.
+        """
+        return self._refused if self.bests else None
+
+    def refuses(self, outcome: Episodes) -> bool:
+        """Note the final evaluation of the policy in question.
+
+        Returns:
+          Whether it is refused and there is one before, which is in question then.
+        """
+        config, last_step = self._config, self.records[-1]["step"]
+        self._check_finite(outcome, last_step)
+        if self.failure is not None:
+            return False
+        if self.bests:
+            step = self.bests[-1 - self._refused].step
+            summary = summarize(config, outcome, step, "best", config.seed)
+        else:
+            summary = summarize(config, outcome, last_step, "last", config.seed)
+        if not self._choice.refuses(summary) or self._refused + 1 == len(self.bests):
+            return False
+        self._refused += 1
+        return True
+
+    def end(self) -> None:
+        """Write curves and the final evaluation."""
         self.draw()
         if self.failure is None:  # The last file, so that a trial that has it is complete.
-            summary = summarize(config, outcome, step, which, config.seed)
+            self._choice.forget_refused(self._directory)
+            summary = self._choice.summary
             write_json(self._directory.evaluation_file, summary.record())
             self._final = summary.numbers()
 
@@ -194,26 +257,20 @@ class Member:
 
     def _compare(self, record: Record) -> bool:
         """Keep in mind the best feasible policy; whether it is this epoch's."""
-        candidate = _evaluation(record)
-        is_best = is_feasible(record, self._config.limits) and (
-            self.best is None or candidate.eval_return > self.best.eval_return
-        )
-        self.best = candidate if is_best else self.best
-        return is_best
+        before = self.bests[-1] if self.bests else None
+        found = new_best(before, record, self._config.limits)
+        if found is not None:
+            self.bests = [*self.bests, found][-BEST_KEPT:]
+        return found is not None
+
+    def _note(self, line: str) -> None:
+        self._tell(f"{self._directory.path.name}: {line}")
+        append_note(self._directory.log_file, line)
 
     def _check_finite(self, episodes: Episodes, step: int) -> None:
         for name, values in {"returns": episodes.returns, **episodes.named_costs}.items():
             if not np.all(np.isfinite(values)):
                 self.fail(f"evaluation {name} is NaN or infinite at environment step {step}", step)
-
-    def _save(self, folder: Path, agent: AgentState, notes: Best) -> None:
-        keep = checkpoint.newest(POLICIES_KEPT)
-        owner = self._directory.owner(folder.name)
-        checkpoint.save(folder, notes.step, agent, notes._asdict(), keep, owner)
-
-
-def _evaluation(record: Record) -> Best:
-    return Best(record["step"], record["eval_return"], record["eval_cost"])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ their own, smaller by those that are pruned.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.files import append_note
+from algd_jax.runs.best import BEST_KEPT, confirming
 from algd_jax.runs.build import Stream, build, stream_key
+from algd_jax.runs.evaluate import concatenated
 from algd_jax.runs.health import found
 from algd_jax.runs.interrupt import preempted
 from algd_jax.runs.programs import Programs
@@ -75,11 +78,12 @@ class _Carry(NamedTuple):
 
     Attributes:
       state: of the population.
-      best: agents [P] of the best feasible evaluations; arbitrary where there was none.
+      bests: agents [P] that were the best feasible ones, the newest first; arbitrary where there
+        were not so many.
     """
 
     state: TrainState
-    best: AgentState
+    bests: tuple[AgentState, ...]
 
 
 def run_program(
@@ -207,7 +211,8 @@ class _ProgramRun:
         keys = self._keys(Stream.TRAINING)
         self._compile(keys, fresh=True)
         state = self.programs.warmup(self.programs.init(keys, self.hyper), self.hyper)
-        return _Carry(state, jax.tree.map(jnp.copy, state.agent))
+        bests = [jax.tree.map(jnp.copy, state.agent) for _ in range(BEST_KEPT)]
+        return _Carry(state, tuple(bests))
 
     def _restore(self) -> _Carry:
         """The state of the last undamaged checkpoint."""
@@ -225,7 +230,7 @@ class _ProgramRun:
         self._train_only(notes.get("members", range(len(self.trials))))
         state = jax.eval_shape(self.population.init, self._keys(Stream.TRAINING), self.hyper)
         state = self.population.placed(state)
-        return _Carry(state, state.agent)
+        return _Carry(state, BEST_KEPT * (state.agent,))
 
     def _compile(self, keys: jax.Array, *, fresh: bool) -> None:
         self.phase("compiling and warming up" if fresh else "compiling")
@@ -248,15 +253,27 @@ class _ProgramRun:
         seconds, step = time.perf_counter() - clock, _step(state)
         self._find_failures(state.health, step)
         self.phase("evaluating")
+        clock = time.perf_counter()
         keys = self._keys(Stream.EVALUATION, epoch)
-        episodes = jax.device_get(self.programs.evaluate(state.agent, keys, self.hyper))
-        is_best = np.array(
-            [
-                one.log(epoch, step, int(updates[i]), seconds, *member((metrics, episodes), i))
-                for i, one in enumerate(self.members)
-            ]
-        )
-        return _Carry(state, self.select(self._put(is_best), state.agent, carry.best))
+        episodes = self._evaluate(state.agent, keys)
+        candidates = [one.is_candidate(member(episodes, i)) for i, one in enumerate(self.members)]
+        fresh = self._confirm(state.agent, epoch) if any(candidates) else None
+        both = seconds, time.perf_counter() - clock
+        is_best = []
+        for i, one in enumerate(self.members):
+            played = *member((metrics, episodes), i), member(fresh, i) if candidates[i] else None
+            is_best.append(one.log(epoch, step, int(updates[i]), both, *played))
+        mask, agents = self._put(np.array(is_best)), (state.agent, *carry.bests)
+        return _Carry(state, tuple(self.select(mask, *pair) for pair in itertools.pairwise(agents)))
+
+    def _evaluate(self, agents: AgentState, keys: jax.Array) -> Episodes:
+        """Episodes [P, n], on the host."""
+        return jax.device_get(self.programs.evaluate(agents, keys, self.hyper))
+
+    def _confirm(self, agents: AgentState, epoch: int) -> Episodes:
+        """Fresh episodes of all members, of which only those of candidates are used."""
+        keys = [self._keys(Stream.EVALUATION, epoch, number) for number in confirming(self.config)]
+        return concatenated([self._evaluate(agents, one) for one in keys], axis=1)
 
     def _halve(self, carry: _Carry, rung: Rung) -> _Carry:
         """Prune all but the members that go on, and make those a smaller program.
@@ -294,29 +311,36 @@ class _ProgramRun:
             if (failure := self.writer.outcome()) is not None:
                 raise failure
             self.saved_step, self.saved_time = step, time.monotonic()
-        policies = jax.device_get((carry.state.agent, carry.best))
+        policies = jax.device_get((carry.state.agent, carry.bests))
         for i, one in enumerate(self.members):
             one.save_policies(*member(policies, i))
         write_tables(self.directory, self.plan)
 
     def _end(self, carry: _Carry) -> None:
-        """The final evaluations, with the keys and the policies of lone runs."""
+        """The final evaluations, with the keys and the policies of lone runs.
+
+        As long as members refuse a policy, all are evaluated again, these with the one before.
+        """
         self.phase("final evaluation")
-        has_best = np.array([one.best is not None for one in self.members])
-        agents = self.select(self._put(has_best), carry.best, carry.state.agent)
-        loop = self.config.loop
+        sound = asked = [i for i, one in enumerate(self.members) if one.failure is None]
+        while asked:
+            outcome = self._final_episodes(carry)
+            asked = [i for i in asked if self.members[i].refuses(member(outcome, i))]
+        for i in sound:
+            self.members[i].end()
+
+    def _final_episodes(self, carry: _Carry) -> Episodes:
+        """Of each member's policy in question, on the host."""
+        loop, agents = self.config.loop, carry.state.agent
+        for number, best in enumerate(carry.bests):
+            is_meant = np.array([one.in_question == number for one in self.members])
+            agents = self.select(self._put(is_meant), best, agents)
         batches = [
-            jax.device_get(
-                self.programs.evaluate(agents, self._keys(Stream.FINAL_EVALUATION, i), self.hyper)
-            )
+            self._evaluate(agents, self._keys(Stream.FINAL_EVALUATION, i))
             for i in range(-(-loop.final_eval_episodes // loop.eval_episodes))
         ]
-        outcome: Episodes = jax.tree.map(
-            lambda *parts: np.concatenate(parts, axis=1)[:, : loop.final_eval_episodes], *batches
-        )
-        for i, one in enumerate(self.members):
-            if one.failure is None:
-                one.end(member(outcome, i))
+        outcome = concatenated(batches, axis=1)
+        return jax.tree.map(lambda leaf: leaf[:, : loop.final_eval_episodes], outcome)
 
     def _find_failures(self, health: Health, step: int) -> None:
         health = jax.device_get(health)

@@ -11,20 +11,9 @@ from algd_jax.errors import ConfigError
 from algd_jax.runs import memory
 from algd_jax.runs.build import build
 from algd_jax.runs.report.charts import calibration, calibration_words
-from algd_jax.runs.report.evidence import calibrate, denoise, discounted_sums, gather
+from algd_jax.runs.report.evidence import calibrate, denoise, gather
 from tests.envs.test_interface import precisions
 from tests.runs.support import probes, tiny_config  # noqa: F401
-
-
-def test_discounted_sums_against_a_loop():
-    rng = np.random.default_rng(0)
-    gains, ends = rng.normal(size=(7, 3)), rng.random((7, 3)) < 0.3
-    expected, later = np.zeros_like(gains), np.zeros(3)
-    for t in reversed(range(7)):
-        later = gains[t] + 0.9 * ~ends[t] * later
-        expected[t] = later
-    sums = discounted_sums(jnp.asarray(gains), jnp.asarray(ends, jnp.float32), 0.9)
-    np.testing.assert_allclose(sums, expected, rtol=1e-5)
 
 
 def fresh(config):

@@ -45,7 +45,7 @@ def test_everything_is_on_one_page(written):
         "Configuration",
         "Circumstances",
     ]
-    assert text.count('class="plotly-graph-div"') == 9
+    assert text.count('class="plotly-graph-div"') == 10
     assert "mean cost within the limit." in text
     own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r'(src|href)="(?!#|data:)', own)  # It opens without a network.
@@ -84,6 +84,7 @@ def test_several_constraints_have_rows_and_lines_of_their_own(tmp_path):
     for name in config.constraints:
         assert f"<td>{name}</td>" in text
         assert f'"name":"evaluation, {name}"' in text
+        assert f'"name":"risk of {name}"' in text
 
 
 def test_what_differs_from_the_preset_is_named(written):

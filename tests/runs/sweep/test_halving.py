@@ -26,14 +26,15 @@ from algd_jax.runs.sweep.program import Report
 from algd_jax.runs.sweep.sweep import _Progress
 from algd_jax.training import checkpoint
 from algd_jax.training.population import only
-from tests.runs.support import EPOCH, EPOCHS, TINY_FLAGS, WARMUP, files, stop_after
+from tests.runs.support import EPOCH, EPOCHS, TINY_FLAGS, WARMUP, files, known_probes, stop_after
 from tests.runs.sweep.test_sweep import assert_same_results, have_memory_for, results, run_until
 from tests.runs.sweep.test_sweep import start as start_sweep
 
 FLAGS = ["--env=tests.probes:ActionProbe", *TINY_FLAGS, "--actor-lr=0.01", "--cost-limit=0.66"]
 CONFIG = dataclasses.replace(read_arguments(FLAGS)[1][0].config, env="ActionProbe")
 POINTS = [{"score_weight": weight} for weight in (0.0, 0.1, 1.0, 10.0)]
-TRIALS = make_trials([CONFIG], POINTS, seeds=2)
+with known_probes():
+    TRIALS = make_trials([CONFIG], POINTS, seeds=2)
 SEARCH = Halving(reduction=2)
 
 

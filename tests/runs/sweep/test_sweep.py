@@ -35,19 +35,25 @@ from algd_jax.training import checkpoint
 from algd_jax.training.memory import required_memory
 from tests.probes import ActionProbe
 from tests.runs.support import (
+    EPOCH,
     EPOCHS,
     TINY_FLAGS,
+    WARMUP,
     assert_close_trees,
     files,
+    known_probes,
     read_lines,
     stop_after,
+    tiny_config,
     without_clock,
 )
 
 FLAGS = ["--env=tests.probes:ActionProbe", *TINY_FLAGS]
 CONFIG = dataclasses.replace(read_arguments(FLAGS)[1][0].config, env="ActionProbe")
-TRIALS = make_trials([CONFIG], [{"rho": 0.5}, {"rho": 2.0}], seeds=2)
+with known_probes():
+    TRIALS = make_trials([CONFIG], [{"rho": 0.5}, {"rho": 2.0}], seeds=2)
 CLOCKS = ["wall_time"]
+LAX = CONFIG.hyper.replace(cost_limit=50.0)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +159,88 @@ def test_a_sweep_and_its_trials_are_the_same_comparison(undisturbed):
     alone, _ = compare_folders(trials)
     together, _ = compare_folders([undisturbed])
     assert alone.figures() == together.figures()
+
+
+LUCKY = tiny_config("LuckyProbe", cost_limit=4.3, env_steps=WARMUP + 10 * EPOCH)
+
+
+def read_all(directory: RunDirectory) -> tuple:
+    """What a run says of its evaluations, its best policies and its end."""
+    keys = ("step", "eval_return", "eval_cost", "confirmed_return", "confirmed_bound")
+    log = [[record[key] for key in keys] for record in read_lines(directory.metrics_file)]
+    told = [line.split(" ", 1)[1] for line in directory.log_file.read_text().splitlines()]
+    ended = json.loads(directory.evaluation_file.read_text())
+    return log, checkpoint.entries(directory.best), told, ended
+
+
+def test_members_have_candidates_and_fall_back_as_lone_runs_do(tmp_path, refuse):
+    """Policies that all cost the same; each member has other lucky draws."""
+    trials = make_trials([LUCKY], [{}], seeds=8)
+    refuse(288, 608)
+    assert sweep(trials, tmp_path / "sweep").done == 8
+    directory = SweepDirectory(tmp_path / "sweep")
+    candidates = [
+        tuple(r["confirmed_return"] is not None for r in read_lines(one.metrics_file))
+        for one in map(directory.trial, trials)
+    ]
+    assert len(set(candidates)) > 4  # Where one has a candidate, others have none.
+    ends = []
+    for trial in (trials[4], trials[7]):
+        alone = RunDirectory(train(trial.config, tmp_path / trial.name).run_dir)
+        *expected, ended = read_all(alone)
+        *found, ending = read_all(directory.trial(trial))
+        assert found == expected
+        assert ending == ended
+        ends.append((ended["step"], ended["feasible"], len(expected[1])))
+    # The one finds no feasible policy before, the other does, and forgets the refused one.
+    assert ends == [(608, False, 2), (160, True, 1)]
+
+
+def test_members_fall_back_to_the_policy_of_before(tmp_path, refuse):
+    """... and evaluate that: it repeats."""
+    trials = make_trials([dataclasses.replace(CONFIG, hyper=LAX)], [{}], seeds=4)
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    sweep(trials, calm)
+    bests = {
+        trial.name: [
+            entry.step for entry in checkpoint.entries(SweepDirectory(calm).trial(trial).best)
+        ]
+        for trial in trials
+    }
+    newest = {steps[-1] for steps in bests.values()}
+    refuse(*newest)
+
+    class Killed(BaseException):
+        pass
+
+    end, killed = Member.end, []
+
+    def die_once(self):
+        if len(killed) < 1 and self._choice.summary.step not in newest:
+            self._choice.forget_refused(self._directory)
+            killed.append(self)
+            raise Killed
+        end(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Member, "end", die_once)
+        with pytest.raises(Killed):
+            sweep(trials, rough)
+    assert sweep(trials, rough).done == 4
+    refuse()
+    fell_back = 0
+    for trial in trials:
+        one = SweepDirectory(rough).trial(trial)
+        ended = json.loads(one.evaluation_file.read_text())
+        kept = [step for step in bests[trial.name] if step not in newest]
+        assert ended["step"] == (kept or bests[trial.name])[-1]
+        again = evaluate_run(one.path)
+        assert again.step == ended["step"]
+        if kept:
+            fell_back += 1
+            assert again.feasible
+            assert again.return_mean == pytest.approx(ended["return_mean"], rel=1e-5)
+    assert fell_back
 
 
 def test_a_stopped_sweep_resumes_to_the_same_numbers(undisturbed, tmp_path):
@@ -367,14 +455,14 @@ def test_programs_that_are_there_are_not_made_smaller(tmp_path):
 
 
 def test_what_happens_after_the_last_epoch_is_told_too(monkeypatch, tmp_path):
-    end = Member.end
+    refuses = Member.refuses
 
     def fail_at_the_end(self, outcome):
         if self._directory.path.name == TRIALS[1].name:
             outcome = outcome.replace(returns=np.full_like(outcome.returns, np.nan))
-        end(self, outcome)
+        return refuses(self, outcome)
 
-    monkeypatch.setattr(Member, "end", fail_at_the_end)
+    monkeypatch.setattr(Member, "refuses", fail_at_the_end)
     lines = []
     outcome = sweep(TRIALS[:2], tmp_path / "sweep", tell=lines.append)
     assert (outcome.done, outcome.failed) == (1, 1)
