@@ -307,6 +307,16 @@ class Config:
         return max(1, self.loop.epoch_steps // self.loop.num_envs)
 
     @property
+    def policy_updates(self) -> int:
+        """Updates of the policy after each step, at least one.
+
+        One for every ``actor_period`` updates of the critics, or fewer where that does not divide.
+        """
+        updates = self.loop.updates_per_step
+        most = max(1, updates // self.agent.actor_period)
+        return next(count for count in range(most, 0, -1) if updates % count == 0)
+
+    @property
     def warmup_iterations(self) -> int:
         """Vectorised steps of warm-up; at least one batch is collected."""
         return math.ceil(max(self.loop.warmup_steps, self.loop.batch_size) / self.loop.num_envs)
@@ -438,10 +448,6 @@ def _validate_combinations(config: Config) -> None:
     if loop.env_steps <= collected:
         allowed = f"more than the {collected} steps of warm-up"
         raise _out_of_range("env_steps", loop.env_steps, allowed)
-    period = config.agent.actor_period
-    if loop.updates_per_step % period:
-        allowed = f"a multiple of actor_period = {period}"
-        raise _out_of_range("updates_per_step", loop.updates_per_step, allowed)
     epoch_steps = config.steps_per_epoch * loop.num_envs
     if loop.env_steps + epoch_steps > _COUNTER_LIMIT:
         allowed = f"at most {_COUNTER_LIMIT - epoch_steps} (steps are counted in 32 bits)"

@@ -252,12 +252,13 @@ class Trainer:
     ) -> tuple[AgentState, UpdateMetrics]:
         """The updates that follow one step; metrics gain a leading axis of policy updates.
 
-        The policy learns from the last of each ``actor_period`` batches, the critics from all.
+        The policy learns from the last batch of each round, the critics from all.
         """
-        loop, period = self.config.loop, self.config.agent.actor_period
+        loop, count = self.config.loop, self.config.policy_updates
+        updates, period = loop.updates_per_step, loop.updates_per_step // count
         sample_key, update_key = jax.random.split(key)
         # All batches in one gather, before the loop over updates.
-        batches = self._batches(replay, sample_key, (loop.updates_per_step, loop.batch_size), hyper)
+        batches = self._batches(replay, sample_key, (updates, loop.batch_size), hyper)
 
         def update_critics(agent, batch_and_key):
             batch, key = batch_and_key
@@ -277,7 +278,6 @@ class Trainer:
                 updated = jax.tree.map(partial(jnp.where, fine), updated, agent)
             return updated, metrics
 
-        updates, count = loop.updates_per_step, loop.updates_per_step // period
         keys = jax.random.split(update_key, updates if period == 1 else updates + count)
         rounds = jax.tree.map(
             lambda leaf: leaf.reshape(count, period, *leaf.shape[1:]), (batches, keys[:updates])

@@ -314,8 +314,8 @@ def test_huge_numbers_are_shown_in_a_line(algd, run):
 # Names.
 
 TYPED = [
-    ("train --env_steps 10", "--env-steps: got 10, allowed is more than the 5024 steps of warm-up"),
-    ("train --env-steps=10", "--env-steps: got 10, allowed is more than the 5024 steps of warm-up"),
+    ("train --env_steps 10", "--env-steps: got 10, allowed is more than the 5120 steps of warm-up"),
+    ("train --env-steps=10", "--env-steps: got 10, allowed is more than the 5120 steps of warm-up"),
     ("train --resume none", "--resume: none is no run directory (it has no config.json)"),
     ("evaluate none", "run_dir: none is no run directory (it has no config.json)"),
 ]
