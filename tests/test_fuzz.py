@@ -316,7 +316,7 @@ def test_checkpoints(fuzz, saved, forged):
         name, data = damage
         (target / name).write_bytes(data)
         if forged:
-            manifest.write_manifest(target, 5, NOTES, storage.describe(TREE))
+            manifest.write_manifest(target, 5, {}, NOTES, storage.describe(TREE))
         look(saved)
         try:
             assert forged or restore(saved) == (data == original[name])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from algd_jax.errors import shown
-from algd_jax.files import create, open_regular, read_json, sync_folder
+from algd_jax.files import open_regular, read_json, replace, sync_folder
 from algd_jax.training.storage import Array
 
 FORMAT_VERSION = 2
@@ -79,7 +79,7 @@ def write_manifest(
         "files": files,
     }
     record = {"sha256": _digest(content), "content": content}
-    create(folder / FILE_NAME, json.dumps(record, allow_nan=False).encode())
+    replace(folder / FILE_NAME, json.dumps(record, allow_nan=False).encode())
     sync_folder(folder)
 
 
