@@ -32,13 +32,17 @@ _RECIPE_HYPER = Hyper(
     actor_lr=1e-3,
     critic_lr=1e-3,
     polyak=0.05,
+    average_rate=0.01,
     # Rewards and costs are in units of their own spread, so these hold on every task.
-    temperature=0.2,
-    score_weight=0.02,
+    temperature=0.05,
+    score_weight=0.005,
+    quiet_share=0.25,
+    rho=0.5,
     pid_proportional=2.0,
     pid_integral=0.005,
     pid_derivative=0.0,
     largest_lam=100.0,
+    smallest_lam=-100.0,
     # Costs soon to come are what an action decides, and what critics can foresee.
     cost_discount=0.97,
 )

@@ -64,7 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noisy-only": {"quiet_share": 0.0},
     "no-average": {"average_actor": False},
     "long-cost": {"cost_discount": 0.99},
-    "stiff": {"rho": 1.0},
+    "unsigned": {"smallest_lam": 0.0},
     "warm": {"temperature": 0.2, "score_weight": 0.02},
 }
 """What is changed of the recipe, by field."""

@@ -50,11 +50,14 @@ class Row:
     hyper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+_PLAIN = {"smallest_lam": 0.0}
+"""Below zero λ would reward cost in the plain Lagrangian."""
+
 ALGORITHMS: dict[str, Row] = {
     "algd": Row(make_diffusion_actor, augmented_lagrangian),
-    "diffusion_lagrangian": Row(make_diffusion_actor),
-    "cal": Row(make_gaussian_actor, rectified=True, hyper={"kappa": 0.5}),
-    "sac_lagrangian": Row(make_gaussian_actor, agent={"cost_critics": 1}),
+    "diffusion_lagrangian": Row(make_diffusion_actor, hyper=_PLAIN),
+    "cal": Row(make_gaussian_actor, rectified=True, hyper={"kappa": 0.5} | _PLAIN),
+    "sac_lagrangian": Row(make_gaussian_actor, agent={"cost_critics": 1}, hyper=_PLAIN),
     "sac": Row(make_gaussian_actor, constrained=False, agent={"cost_critics": 1}),
 }
 
