@@ -42,7 +42,7 @@ _RECIPE_HYPER = Hyper(
     pid_integral=0.005,
     pid_derivative=0.0,
     largest_lam=100.0,
-    smallest_lam=-100.0,
+    smallest_lam=-2.0,
     # Costs soon to come are what an action decides, and what critics can foresee.
     cost_discount=0.97,
 )

@@ -157,8 +157,9 @@ def keep(directory: RunDirectory, config: Config, target: Path, command: list[st
     kept = [{name: record.get(name) for name in _KEPT} for record in records]
     lines = "".join(json.dumps(record) + "\n" for record in kept)
     (target / "metrics.jsonl").write_text(lines)
-    circumstances = provenance() | {"processor": processor(), "cores": len(os.sched_getaffinity(0))}
-    result = {"task": config.env, "seed": config.seed, "limit": config.limits, "command": command}
+    cores = len(os.sched_getaffinity(0))
+    circumstances = provenance(command) | {"processor": processor(), "cores": cores}
+    result = {"task": config.env, "seed": config.seed, "limit": config.limits}
     write_json(target / "result.json", result | {"circumstances": circumstances})
 
 
