@@ -229,7 +229,6 @@ class LoopConfig:
     timeout_terminates: bool = False
     termination_frees_cost: bool = False
     target_steps: int = _number(1, _COUNT)
-    noise_steps: int = _number(1, _COUNT)
     spread_episodes: bool = False
 
 

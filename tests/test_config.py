@@ -283,6 +283,17 @@ def test_presets_know_an_environment_by_its_spec_alone(name):
     assert config.hyper == of_another.hyper
 
 
+@pytest.mark.parametrize(
+    ("updates", "period", "policy_updates"),
+    [(4, 4, 1), (8, 4, 2), (3, 4, 1), (6, 4, 1), (10, 4, 2), (10, 1, 10), (7, 2, 1)],
+)
+def test_policy_updates_divide_those_of_the_critics(updates, period, policy_updates):
+    config = Config(
+        loop=LoopConfig(updates_per_step=updates), agent=AgentConfig(actor_period=period)
+    )
+    assert config.policy_updates == policy_updates
+
+
 def test_rings_of_the_recipe_are_no_shorter_than_an_episode():
     for name in ("quick", "throughput"):
         for env in ("PointButton1", "SafetyPointGoal1-v0"):

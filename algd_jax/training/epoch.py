@@ -49,7 +49,6 @@ class TrainState(struct.PyTreeNode):
       env_steps: [] int32, environment steps made, summed over environments.
       health: the first non-finite quantity, if any.
       sums: discounted sums since each episode's start, if the algorithm learns its units.
-      noise_keys: [N] keys behind the last actions, if the policy's noise persists.
     """
 
     agent: AgentState
@@ -59,7 +58,6 @@ class TrainState(struct.PyTreeNode):
     env_steps: jax.Array
     health: Health
     sums: Any = ()
-    noise_keys: Any = ()
 
 
 class EpochMetrics(struct.PyTreeNode):
@@ -118,8 +116,7 @@ class Trainer:
     def init(self, key: jax.Array, hyper: Hyper) -> TrainState:
         """The state before the first step: fresh agent, reset environments, empty replay."""
         loop = self.config.loop
-        persists = loop.noise_steps > 1
-        agent_key, env_key, loop_key, *noise_key = jax.random.split(key, 3 + persists)
+        agent_key, env_key, loop_key = jax.random.split(key, 3)
         return TrainState(
             agent=self.algorithm.init(agent_key, hyper),
             replay=init_replay(
@@ -130,7 +127,6 @@ class Trainer:
             env_steps=jnp.int32(0),
             health=healthy(),
             sums=self._no_sums() if self.algorithm.scale_energy else (),
-            noise_keys=jax.random.split(noise_key[0], loop.num_envs) if persists else (),
         )
 
     def placed(self, state: TrainState) -> TrainState:
@@ -183,8 +179,7 @@ class Trainer:
         def act(obs, act_key):
             return self.algorithm.act(state.agent, obs, act_key, hyper)
 
-        keys, kept_keys = self._noise_keys(state, key)
-        actions = jax.vmap(act)(state.env.obs, keys)
+        actions = jax.vmap(act)(state.env.obs, jax.random.split(key, loop.num_envs))
         env_state = self._vector_env.step(state.env, actions)
         transitions = make_transition(self.config, state.env.obs, actions, env_state)
         env_steps = state.env_steps + loop.num_envs
@@ -197,23 +192,7 @@ class Trainer:
             replay=add(state.replay, transitions, env_state.done > 0, kept),
             env_steps=env_steps,
             health=note_first_bad(state.health, CHECKED, tuple(quantities), finite, env_steps),
-            noise_keys=kept_keys,
         )
-
-    def _noise_keys(self, state: TrainState, key: jax.Array) -> tuple[jax.Array, Any]:
-        """The key [N] of each environment's action, and what is kept of them for the next step.
-
-        A draw of the policy's noise persists for ``noise_steps`` steps on average, so that
-        exploration moves somewhere instead of trembling on the spot.
-        """
-        environments, steps = self.config.loop.num_envs, self.config.loop.noise_steps
-        if steps == 1:
-            return jax.random.split(key, environments), ()
-        fresh_key, renew_key = jax.random.split(key)
-        fresh = jax.random.split(fresh_key, environments)
-        renewed = jax.random.bernoulli(renew_key, 1.0 / steps, (environments,))
-        keys = jnp.where(renewed | (state.env.done > 0), fresh, state.noise_keys)
-        return keys, jax.random.clone(keys)
 
     def _no_sums(self) -> DiscountedSums:
         environments = self.config.loop.num_envs

@@ -149,3 +149,15 @@ def test_energy_gradient_against_finite_differences(name, limit):
             (energy(action + step * e) - energy(action - step * e)) / (2 * step) for e in jnp.eye(2)
         ]
         np.testing.assert_allclose(jax.grad(energy)(action), differences, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("share", "quiet"), [(0.0, 0), (0.25, 16), (1.0, 64)])
+def test_quiet_chains_judge_the_deterministic_action(share, quiet):
+    """Of 64 examples at one state so many have the energy of the action without noise."""
+    actor = make_algorithm("algd", 1, (-1.0,), (1.0,), 10, SIZES).actor
+    hyper = HYPER.replace(quiet_share=share)
+    params, obs = actor.init(jax.random.key(0), hyper), jnp.zeros((64, 1))
+    noise = jax.vmap(actor.draw_noise)(jax.random.split(jax.random.key(1), 64))
+    terms = actor.loss_terms(params, obs, lambda actions: actions[..., 0] ** 2, noise, hyper)
+    expected = actor.act_deterministic(params, obs[0], hyper)[0] ** 2
+    assert int(jnp.sum(jnp.abs(terms.energy - expected) < 1e-6)) == quiet
