@@ -37,6 +37,8 @@ _RECIPE_HYPER = Hyper(
     temperature=0.05,
     score_weight=0.005,
     quiet_share=0.25,
+    # Half the paper's noise: where actions cost, a body that trembles less lives longer.
+    sigma_max=0.5,
     rho=0.5,
     pid_proportional=2.0,
     pid_integral=0.005,

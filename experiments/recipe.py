@@ -65,6 +65,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-average": {"average_actor": False},
     "long-cost": {"cost_discount": 0.99},
     "unsigned": {"smallest_lam": 0.0},
+    "loud": {"sigma_max": 1.0},
+    "actor-seldom": {"actor_period": 4},
     "warm": {"temperature": 0.2, "score_weight": 0.02},
 }
 """What is changed of the recipe, by field."""
