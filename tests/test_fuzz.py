@@ -23,8 +23,9 @@ from algd_jax.config import Config, LoopConfig, validate
 from algd_jax.envs import registry
 from algd_jax.errors import ConfigError
 from algd_jax.runs.arguments import flags as known_flags
+from algd_jax.runs.best import best_of
 from algd_jax.runs.directory import RunDirectory
-from algd_jax.runs.keeping import read_best, retained
+from algd_jax.runs.keeping import retained
 from algd_jax.runs.logs import _line, read_records
 from algd_jax.runs.reproduce import changed_circumstances
 from algd_jax.runs.run import RunResult
@@ -223,17 +224,28 @@ def test_command_lines(fuzz):
 # Logs.
 
 EPOCH = {"epoch": 1, "step": 96, "wall_time": 1.5, "lam": 0.5, "episode_return": None}
+EVALUATED = EPOCH | {
+    "eval_return": 1.5,
+    "eval_cost": 0.5,
+    "confirmed_return": 1.0,
+    "confirmed_cost": 0.5,
+    "confirmed_bound": 0.75,
+}
 
 
 def test_logs(fuzz, tmp_path):
     path = tmp_path / "metrics.jsonl"
-    whole = dump(EPOCH) + b"\n" + dump(EPOCH) + b"\n"
-    lines = st.one_of(changed(EPOCH).map(dump), st.just(dump(EPOCH)), st.binary(max_size=20))
+    whole = dump(EPOCH) + b"\n" + dump(EVALUATED) + b"\n"
+    epochs = st.sampled_from([EPOCH, EVALUATED])
+    lines = st.one_of(epochs.flatmap(changed).map(dump), epochs.map(dump), st.binary(max_size=20))
 
     def holds(data):
         path.write_bytes(data)
         with may_refuse(ConfigError):
-            for record in read_records(path):
+            records = read_records(path)
+            best = best_of(records, {"cost": 1.0})
+            assert best is None or sum(best) is not None
+            for record in records:
                 assert record["step"] >= 0
                 assert all(value is None or abs(value) < 2e308 for value in record.values())
                 _line(record)
@@ -268,8 +280,6 @@ def look(directory):
         manifest.read_manifest(directory.best / "5")
     with may_refuse(CheckpointError):
         checkpoint.read_notes(directory.best)
-    best = read_best(directory)
-    assert best is None or sum(best) is not None
     retained(checkpoint.entries(directory.best), LoopConfig(keep_every=2, keep_best=True))
 
 

@@ -74,7 +74,10 @@ def new_best(best: Best | None, record: Record, limits: Mapping[str, float]) -> 
 
     if not all(map(is_within, limits)):
         return None
-    found = Best(*(record[name] for name in Best._fields))
+    noted: list[Any] = [record.get(name) for name in Best._fields]
+    if not all(map(is_number, noted)):  # As a log of other hands may have it.
+        return None
+    found = Best(*noted)
     return found if best is None or found.confirmed_return > best.confirmed_return else None
 
 
