@@ -204,7 +204,7 @@ class LoopConfig:
       checkpoint_epochs: epochs between two checkpoints of the whole state; 0: only at the end.
       keep_last: newest checkpoints of the whole state that are kept.
       keep_every: epochs between two that are kept for good; 0: none are.
-      keep_best: whether the one of the best feasible evaluation is written and kept too.
+      keep_best: whether the one of the best feasible policy is written and kept too.
       goal_terminates: whether reaching a goal ends the value of the reward critic.
       timeout_terminates: whether the time limit counts as termination.
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
