@@ -21,11 +21,12 @@ from algd_jax.agents.critics import (
 from algd_jax.agents.state import AgentState, Pressure, UpdateMetrics
 from algd_jax.agents.statistics import (
     Experience,
+    Normalizer,
     Paid,
     Statistics,
     Units,
     no_moments,
-    normalized,
+    normalizer,
     units,
 )
 from algd_jax.config import Hyper, validate_hyper
@@ -142,7 +143,12 @@ class Algorithm:
 
     def seen(self, state: AgentState, obs: jax.Array) -> jax.Array:
         """Observations [..., O] as the networks see them."""
-        return normalized(obs, state.statistics.obs) if self.normalize_obs else obs
+        seen = self.normalizer(state)
+        return obs if seen is None else seen(obs)
+
+    def normalizer(self, state: AgentState) -> Normalizer | None:
+        """What turns observations into what the networks see, if it is not the same."""
+        return normalizer(state.statistics.obs) if self.normalize_obs else None
 
     def judge(
         self, state: AgentState, obs: jax.Array, action: jax.Array, hyper: Hyper

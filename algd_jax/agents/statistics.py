@@ -113,6 +113,23 @@ class DiscountedSums(struct.PyTreeNode):
     cost: jax.Array
 
 
+class Normalizer(NamedTuple):
+    """Observations in standard deviations from their running mean, bounded.
+
+    Attributes:
+      centre: [O] mean.
+      scale: [O] standard deviation, at least 0.01.
+    """
+
+    centre: jax.Array
+    scale: jax.Array
+
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """[..., O] -> [..., O]."""
+        scaled = (obs - self.centre) / self.scale
+        return jnp.clip(scaled, -OBSERVATION_RANGE, OBSERVATION_RANGE)
+
+
 class Experience(NamedTuple):
     """What one step of the N environments adds to the statistics.
 
@@ -158,8 +175,6 @@ def units(statistics: Statistics, budget: jax.Array) -> Units:
     )
 
 
-def normalized(obs: jax.Array, moments: Moments) -> jax.Array:
-    """Observations [..., O] in standard deviations from their running mean, bounded."""
-    deviation = jnp.maximum(moments.deviation, 1e-2)
-    scaled = (obs - moments.centre) / deviation
-    return jnp.clip(scaled, -OBSERVATION_RANGE, OBSERVATION_RANGE)
+def normalizer(moments: Moments) -> Normalizer:
+    """How networks see observations of these moments."""
+    return Normalizer(moments.centre, jnp.maximum(moments.deviation, 1e-2))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from algd_jax.agents.algorithms import make_algorithm
-from algd_jax.agents.statistics import DiscountedSums, Experience, Paid, no_moments, normalized
+from algd_jax.agents.statistics import DiscountedSums, Experience, Paid, no_moments, normalizer
 from algd_jax.config import AgentConfig, Hyper
 from algd_jax.types import Transition
 
@@ -38,7 +38,7 @@ def test_moments_are_those_of_weighted_values():
     np.testing.assert_allclose(moments.centre, mean, rtol=1e-5)
     np.testing.assert_allclose(moments.deviation, deviation, rtol=1e-4)
     np.testing.assert_allclose(
-        normalized(jnp.asarray(flat[0], jnp.float32), moments),
+        normalizer(moments)(jnp.asarray(flat[0], jnp.float32)),
         (flat[0] - mean) / deviation,
         rtol=1e-4,
     )

@@ -28,7 +28,7 @@ CALLS, LONGEST = 200, 2.0
 
 
 def original(algorithm: Algorithm, agent: AgentState, hyper: Hyper) -> tuple[Callable, Callable]:
-    """The policy with which the run trained, for a batch.
+    """The policy that is deployed, for a batch.
 
     Returns:
       (obs [B, O] -> actions [B, A], (obs, keys [B]) -> actions), jitted.
@@ -38,7 +38,10 @@ def original(algorithm: Algorithm, agent: AgentState, hyper: Hyper) -> tuple[Cal
         return jax.vmap(lambda one: algorithm.act_deterministic(agent, one, hyper))(obs)
 
     def sampled(obs, keys):
-        return jax.vmap(lambda one, key: algorithm.act(agent, one, key, hyper))(obs, keys)
+        params = algorithm.policy(agent)
+        seen = algorithm.seen(agent, obs)
+        draw = jax.vmap(lambda one, key: algorithm.actor.draw(params, one, key, hyper).action)
+        return draw(seen, keys)
 
     return jax.jit(deterministic), jax.jit(sampled)
 

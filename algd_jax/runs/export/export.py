@@ -69,10 +69,15 @@ def export_run(
     check_evaluation_memory(trainer)
     agent, step = load_agent(trainer, directory, which)
     origin = metadata.origin(directory, config, which, step)
+    algorithm = trainer.algorithm
     policy = make_policy(
-        trainer.algorithm.actor, trainer.algorithm.policy(agent), config.hyper, trainer.env.spec
+        algorithm.actor,
+        algorithm.policy(agent),
+        config.hyper,
+        trainer.env.spec,
+        algorithm.normalizer(agent),
     )
-    originals = original(trainer.algorithm, agent, config.hyper.as_arrays())
+    originals = original(algorithm, agent, config.hyper.as_arrays())
     # Else an accelerator multiplies with fewer digits than a CPU, and the forms differ.
     with jax.default_matmul_precision("highest"):
         files = {name: form.files(policy) for name, form in FORMS.items() if onnx or name != "onnx"}

@@ -106,15 +106,25 @@ class _Graph:
         return self.apply("Div", vector, self.apply("Add", length, guard))
 
 
+def _seen(graph: _Graph) -> str:
+    """Observations as the network sees them."""
+    if "obs_scale" not in graph.arrays:
+        return "obs"
+    centred = graph.apply("Sub", "obs", graph.array("obs_centre"))
+    scaled = graph.apply("Div", centred, graph.array("obs_scale"))
+    bounds = (graph.constant(bound) for bound in graph.arrays["obs_range"])
+    return graph.apply("Clip", scaled, *bounds)
+
+
 def _gaussian(graph: _Graph) -> str:
     first_bias = graph.constant(graph.arrays["first_biases"][0])
-    first = graph.apply("Add", graph.product("obs", "obs_kernel"), first_bias)
+    first = graph.apply("Add", graph.product(_seen(graph), "obs_kernel"), first_bias)
     return graph.squash(graph.layer(graph.hidden(first), "output"))
 
 
 def _chain(graph: _Graph) -> str:
     arrays = graph.arrays
-    embedding = graph.product("obs", "obs_kernel")
+    embedding = graph.product(_seen(graph), "obs_kernel")
     latent = graph.constant(np.zeros((1, len(arrays["action_scale"])), np.float32))
     for k in reversed(range(len(arrays["first_biases"]))):
         first = graph.apply("Add", embedding, graph.constant(arrays["first_biases"][k]))

@@ -13,6 +13,7 @@ from algd_jax.agents.actors import Actor
 from algd_jax.agents.diffusion_actor import DiffusionActor
 from algd_jax.agents.gaussian_actor import GaussianActor
 from algd_jax.agents.networks import LOG_STD_RANGE
+from algd_jax.agents.statistics import OBSERVATION_RANGE, Normalizer
 from algd_jax.config import Hyper
 from algd_jax.diffusion.chain import ChainNoise, draw_chain_noise
 from algd_jax.envs import EnvSpec
@@ -21,8 +22,17 @@ Arrays = dict[str, np.ndarray]
 """float32; what the NumPy runner computes with, by name; ``runner.py`` says what they are."""
 
 
-def make_policy(actor: Actor, params: dict, hyper: Hyper, spec: EnvSpec) -> ExportedPolicy:
+def make_policy(
+    actor: Actor, params: dict, hyper: Hyper, spec: EnvSpec, normalizer: Normalizer | None = None
+) -> ExportedPolicy:
     """The policy of an actor with its parameters, for environments of this specification.
+
+    Args:
+      actor: which computes.
+      params: its parameters.
+      hyper: of the chain.
+      spec: of the environment.
+      normalizer: what the network sees of an observation, if it is not the observation itself.
 
     Raises:
       TypeError: for an actor of another class than the two of ``ALGORITHMS``.
@@ -38,6 +48,7 @@ def make_policy(actor: Actor, params: dict, hyper: Hyper, spec: EnvSpec) -> Expo
         spec.action_low,
         spec.action_high,
         spec.observation_size,
+        None if normalizer is None else Normalizer(*jax.device_get(tuple(normalizer))),
     )
 
 
@@ -59,6 +70,7 @@ class ExportedPolicy(NamedTuple):
       hyper: of the chain.
       low, high: [A] action box.
       obs_size: O.
+      normalizer: of observations, or None.
     """
 
     actor: DiffusionActor | GaussianActor
@@ -67,6 +79,7 @@ class ExportedPolicy(NamedTuple):
     low: tuple[float, ...]
     high: tuple[float, ...]
     obs_size: int
+    normalizer: Normalizer | None = None
 
     @property
     def kind(self) -> str:
@@ -104,9 +117,20 @@ class ExportedPolicy(NamedTuple):
             arrays = _gaussian_arrays(self.params["network"])
         else:
             arrays = self._network_arrays() | self._schedule_arrays(self.actor)
-        return box | arrays
+        return box | self._normalizer_arrays() | arrays
+
+    def _normalizer_arrays(self) -> Arrays:
+        if self.normalizer is None:
+            return {}
+        return {
+            "obs_centre": np.asarray(self.normalizer.centre, np.float32),
+            "obs_scale": np.asarray(self.normalizer.scale, np.float32),
+            "obs_range": np.asarray([-OBSERVATION_RANGE, OBSERVATION_RANGE], np.float32),
+        }
 
     def _act(self, obs: jax.Array, noise: jax.Array) -> jax.Array:
+        if self.normalizer is not None:
+            obs = self.normalizer(obs)
         if isinstance(self.actor, GaussianActor):
             mean, log_std = self.actor.gaussian(self.params, obs)
             return self.actor.squash(mean + jnp.exp(log_std) * noise[0])

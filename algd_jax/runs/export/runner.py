@@ -7,7 +7,8 @@
     action = policy.sample(obs, numpy.random.default_rng(0))
 
 Observations are [O] or [B, O]; actions [A] or [B, A], inside the action box. ``policy.json`` says
-what they mean. The network's first layer is split into the shares of observation, action and chain
+what they mean. A policy with ``obs_scale`` sees them in standard deviations from their mean, within
+``obs_range``. The network's first layer is split into the shares of observation, action and chain
 index. A diffusion policy makes D steps k = D-1 ... 0 from a noisy latent x to the action's latent:
 
     x <- latent_weights[k] x + noise_weights[k] noise + score_weights[k] score + spread[k] draw
@@ -58,9 +59,15 @@ class Policy:
             raise ValueError(f"obs: got shape {obs.shape}, allowed is {allowed}")
         batch = np.atleast_2d(obs)
         noise = draw((len(batch), self.draws, self.action_size))
-        embedding = batch @ self.arrays["obs_kernel"]
+        embedding = self._seen(batch) @ self.arrays["obs_kernel"]
         latent = (self._chain if "spread" in self.arrays else self._gaussian)(embedding, noise)
         return self._squash(latent).reshape(*obs.shape[:-1], self.action_size)
+
+    def _seen(self, obs):
+        if "obs_scale" not in self.arrays:
+            return obs
+        scaled = (obs - self.arrays["obs_centre"]) / self.arrays["obs_scale"]
+        return np.clip(scaled, *self.arrays["obs_range"])
 
     def _gaussian(self, embedding, noise):
         hidden = self._hidden(embedding + self.arrays["first_biases"][0])

@@ -28,6 +28,8 @@ SIZES = {
     "ve_one_step": ("algd", AgentConfig(chain_steps=1, actor_width=8, actor_layers=1)),
     "ddpm": ("algd", AgentConfig(diffusion="ddpm", chain_steps=3, actor_width=8)),
     "gaussian": ("cal", AgentConfig(actor_width=8)),
+    "recipe": ("algd", AgentConfig(actor_width=8, normalize_obs=True, average_actor=True)),
+    "gaussian recipe": ("cal", AgentConfig(actor_width=8, normalize_obs=True)),
 }
 
 OBS = np.float32([[0.1 * i - 0.3 * j for i in range(7)] for j in range(3)])
@@ -48,7 +50,17 @@ def subject(request):
     agent = algorithm.init(jax.random.key(0), HYPER.as_arrays())
     # Every parameter counts: biases begin at zero.
     agent = agent.replace(actor=jax.tree.map(shifted, agent.actor))
-    policy = make_policy(algorithm.actor, agent.actor, HYPER, SPEC)
+    agent = agent.replace(
+        average=jax.tree.map(lambda leaf: 0.9 * leaf, agent.average and agent.actor)
+    )
+    if algorithm.normalize_obs:
+        # Means, and deviations of which the smallest is below its bound.
+        seen = np.random.default_rng(0).normal(0.3, [0.001, *np.linspace(0.2, 2, 6)], (50, 7))
+        moments = agent.statistics.obs.updated(jax.numpy.asarray(seen, "float32"), 0.5)
+        agent = agent.replace(statistics=agent.statistics.replace(obs=moments))
+    policy = make_policy(
+        algorithm.actor, algorithm.policy(agent), HYPER, SPEC, algorithm.normalizer(agent)
+    )
     files = {name: form.files(policy) for name, form in FORMS.items()}
     return Subject(algorithm, agent, policy, files)
 
