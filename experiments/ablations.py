@@ -49,7 +49,7 @@ FIELDS: dict[str, tuple[Any, ...]] = {
     "goal_terminates": (True, False),
     "chain_gradient": (True, False),
 }
-"""Values of each field; those of ``quick`` are among them, and any other preset's are added."""
+"""Values of each field; a preset's own is added where it is none of them."""
 
 BASE = "base"
 

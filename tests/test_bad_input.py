@@ -197,7 +197,7 @@ ARGUMENTS = [
     ("train --env-steps 3000000000", "--env-steps: got 3000000000, allowed is at most 2147483647"),
     ("train --env-steps 2147483647", "--env-steps: got 2147483647, allowed is at most 2147458047 (steps are counted in 32 bits)"),
     ("train --env-steps 10", "--env-steps: got 10, allowed is more than the 5120 steps of warm-up"),
-    ("train --updates-per-step 10000000 --batch-size 1", "--updates-per-step: got 1000000, allowed is at most 2147483647 updates in the run (counted in 32 bits), not 6200000000"),
+    ("train PROBE --updates-per-step 100000000", "--updates-per-step: got 100000000, allowed is at most 2147483647 updates in the run (counted in 32 bits), not 6400000000"),
     ("train --batch-size 65 --replay-capacity 64", "--batch-size: got 65, allowed is at most replay_capacity = 64"),
     ("train --num-envs 600 --replay-capacity 1000", "--num-envs: got 600, allowed is at most half of replay_capacity = 1000"),
     ("train --cost-limit -1", "--cost-limit: got -1.0, allowed is a finite number >= 0"),

@@ -75,9 +75,9 @@ def test_a_presets_name_stands_for_what_its_runs_have_alike(tmp_path):
     runs = read_runs(folders)
     assert runs.swept == ["preset", "rho"]
     assert set(runs.epochs.configuration) == {
-        "algd preset=quick rho=1",
+        f"algd preset=quick rho={quick.hyper.rho:g}",
         "algd preset=quick rho=2",
-        "algd preset=throughput rho=1",
+        f"algd preset=throughput rho={throughput.hyper.rho:g}",
     }
 
 
