@@ -49,7 +49,9 @@ def test_evaluations_of_one_run_compile_once(run, monkeypatch):
     assert again.evaluate(seed=1) == first
     assert again.evaluate(episodes=3, which="last").seed == run.config.seed
     assert len(traced) == 1
-    with pytest.raises(ConfigError, match="episodes: got 0, allowed is an integer from 1 to 100000"):
+    with pytest.raises(
+        ConfigError, match="episodes: got 0, allowed is an integer from 1 to 100000"
+    ):
         again.evaluate(0)
 
 
