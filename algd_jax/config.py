@@ -96,6 +96,8 @@ class Hyper(struct.PyTreeNode):
       penalty_shrink: share of the violation that may remain after a period without growth.
       penalty_largest: bound of the growing penalty.
       penalty_period: updates between two of its decisions.
+      measuring_rate: weight of the newest step in the measured cost (measured_cost).
+      average_rate: weight of the newest actor in the averaged one (average_actor).
     """
 
     cost_limit: float | tuple[float, ...] = _number(10.0, _NOT_NEGATIVE)
@@ -161,6 +163,17 @@ class AgentConfig:
         optimisers, losses and environments stay float32.
       chain_gradient: whether the score regression teaches the chain too, through its point a_k, as
         in the paper's reference.
+      critic_norm: whether critics normalise their hidden layers.
+      reward_head: what reward critics predict: mean, or categorical (a histogram, HL-Gauss).
+      cost_head: likewise for cost critics.
+      average_actor: whether the policy that is evaluated and exported is a running mean of the
+        actor.
+      normalize_obs: whether networks see observations in standard deviations from their mean.
+      scale_energy: whether rewards and costs are measured in units of their own spread, so that
+        rho, lam, temperature and kappa mean the same on every task.
+      measured_cost: whether the multiplier follows the cost that the running environments pay,
+        and not what the critics expect.
+      actor_period: critic updates for each update of the policy.
     """
 
     diffusion: str = "ve"
@@ -210,6 +223,7 @@ class LoopConfig:
       termination_frees_cost: whether cost critics stop bootstrapping at terminations.
       spread_episodes: whether the first episode of each environment is cut to a random length, so
         that episodes which run to the time limit do not all end in one step.
+      target_steps: n, steps whose rewards and costs a critic's target sums.
     """
 
     env_steps: int = _number(100_000, _COUNT)
