@@ -114,7 +114,7 @@ def test_policies_and_states_are_kept_apart(make):
 
 
 def test_a_run_that_is_set_back_finds_the_best_policy_of_before(make):
-    keeping = make(checkpoint_epochs=2)
+    keeping = make(checkpoint_epochs=4)
     records = [keeping.epoch(epoch, eval_return=epoch, eval_cost=0) for epoch in range(1, 4)]
     keeping.keeper.wait()
     records += [keeping.epoch(4, eval_return=0, eval_cost=0)]
