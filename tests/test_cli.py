@@ -340,29 +340,39 @@ def test_default_run_directory_names_the_run(env, text):
     assert str(default_run_dir(config)).startswith(f"runs/{text}-algd-quick-seed4-2")
 
 
-def start_endless_run(folder, prelude=""):
+@pytest.fixture
+def start_endless_run():
     """``algd train`` in a process of its own, returned once an epoch is complete."""
-    script = (
-        f"{prelude}import sys; from algd_jax.envs import registry; "
-        "from tests.runs.support import PROBES; "
-        "registry._FACTORIES.update(PROBES); from algd_jax.cli import main; sys.exit(main())"
-    )
-    argv = ["train", *PROBE, "--env-steps", "10000000", "--run-dir", str(folder)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *argv],
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "PYTHONPATH": "."},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:
-        if line.startswith("step "):
-            return process
-    raise AssertionError(process.stderr.read())
+    started = []
+
+    def start(folder, prelude=""):
+        script = (
+            f"{prelude}import sys; from algd_jax.envs import registry; "
+            "from tests.runs.support import PROBES; "
+            "registry._FACTORIES.update(PROBES); from algd_jax.cli import main; sys.exit(main())"
+        )
+        argv = ["train", *PROBE, "--env-steps", "10000000", "--run-dir", str(folder)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *argv],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "PYTHONPATH": "."},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        for line in process.stdout:
+            if line.startswith("step "):
+                return process
+        raise AssertionError(process.stderr.read())
+
+    yield start
+    for process in started:
+        process.kill()  # Of a test that failed it would go on for hours.
+        process.wait()
 
 
-def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path):
+def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path, start_endless_run):
     folder = tmp_path / "run"
     process = start_endless_run(folder)
     process.send_signal(signal.SIGINT)
@@ -387,7 +397,7 @@ def test_ctrl_c_leaves_a_run_to_resume(algd, tmp_path):
     )
 
 
-def test_a_preemption_notice_leaves_a_run_to_resume(tmp_path):
+def test_a_preemption_notice_leaves_a_run_to_resume(tmp_path, start_endless_run):
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
     join = f"import jax; jax.distributed.initialize('localhost:{port}', 1, 0); "
@@ -399,7 +409,7 @@ def test_a_preemption_notice_leaves_a_run_to_resume(tmp_path):
     assert checkpoint.latest(tmp_path / "run" / "checkpoints" / "state") is not None
 
 
-def test_ctrl_c_leaves_a_run_to_resume_even_if_nobody_reads_its_output(tmp_path):
+def test_ctrl_c_leaves_a_run_to_resume_even_if_nobody_reads_its_output(tmp_path, start_endless_run):
     process = start_endless_run(tmp_path / "run")
     process.stdout.close()  # As in ``algd train | tee log``, where Ctrl-C ends tee at once.
     process.send_signal(signal.SIGINT)
@@ -415,7 +425,7 @@ def test_output_that_nobody_reads_is_no_error(argv):
         assert cli.main(argv) == 0
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path):
+def test_a_second_ctrl_c_ends_at_once(tmp_path, start_endless_run):
     folder = tmp_path / "run"
     process = start_endless_run(folder)
     process.send_signal(signal.SIGTERM)

@@ -14,8 +14,8 @@ class Head(NamedTuple):
 
     Attributes:
       shape: of the outputs of one value, () or (m,).
-      value: outputs [..., *shape] -> values [...].
-      loss: (outputs [..., *shape], target values [...]) -> [...].
+      value: outputs of shape [...] + shape -> values [...].
+      loss: (outputs, target values [...]) -> [...].
     """
 
     shape: tuple[int, ...]

@@ -113,7 +113,7 @@ def pid(
     come back from where λ could not follow.
 
     Below zero λ only makes sense in the augmented Lagrangian, whose penalty then begins at a cost
-    of h + |λ|/ρ instead of h: a policy that pays less than its limit may risk more at each state.
+    of h − λ/ρ instead of h: a policy that pays less than its limit may risk more at each state.
 
     Args:
       proportional, integral, derivative: [] gains K_P, K_I, K_D >= 0.
