@@ -22,10 +22,8 @@ from algd_jax.agents.state import AgentState, Pressure, UpdateMetrics
 from algd_jax.agents.statistics import (
     Experience,
     Normalizer,
-    Paid,
-    Statistics,
     Units,
-    no_moments,
+    init_statistics,
     normalizer,
     units,
 )
@@ -125,7 +123,11 @@ class Algorithm:
             actor_optimizer=_ADAM.init(actor),
             critic_optimizer=_ADAM.init(critics),
             updates=jnp.int32(0),
-            statistics=self._init_statistics(),
+            statistics=init_statistics(
+                obs_size=self.critics.reward.obs_size if self.normalize_obs else None,
+                sums=self.constraints if self.scale_energy else None,
+                paid=self.constraints if self.measured else None,
+            ),
             average=jax.tree.map(jnp.copy, actor) if self.average_actor else (),
         )
 
@@ -169,7 +171,8 @@ class Algorithm:
 
     def observe(self, state: AgentState, experience: Experience, hyper: Hyper) -> AgentState:
         """Take one step of the environments into the running statistics."""
-        return state.replace(statistics=self._observed(state.statistics, experience, hyper))
+        statistics = state.statistics.updated(experience, hyper.measuring_rate)
+        return state.replace(statistics=statistics)
 
     def energies(
         self, critics: CriticParams, obs: jax.Array, pressure: Pressure, hyper: Hyper
@@ -293,34 +296,6 @@ class Algorithm:
             violation=violation * unit.cost,
         )
         return state, judgement | actor_metrics | multiplier_metrics
-
-    def _init_statistics(self) -> Statistics:
-        none, scalar, costs = (), no_moments(()), no_moments(self.constraints)
-        return Statistics(
-            obs=no_moments((self.critics.reward.obs_size,)) if self.normalize_obs else none,
-            reward=scalar if self.scale_energy else none,
-            cost=costs if self.scale_energy else none,
-            paid=Paid(costs, scalar) if self.measured else none,
-        )
-
-    def _observed(self, statistics: Statistics, experience: Experience, hyper: Hyper) -> Statistics:
-        rate = experience.rate
-        if self.normalize_obs:
-            statistics = statistics.replace(obs=statistics.obs.updated(experience.obs, rate))
-        if self.scale_energy:
-            statistics = statistics.replace(
-                reward=statistics.reward.updated(experience.sums.reward, rate),
-                cost=statistics.cost.updated(experience.sums.cost, rate),
-            )
-        if self.measured:
-            paid = Paid(
-                cost=statistics.paid.cost.updated(experience.costs, hyper.measuring_rate),
-                terminated=statistics.paid.terminated.updated(
-                    experience.terminated, hyper.measuring_rate
-                ),
-            )
-            statistics = statistics.replace(paid=paid)
-        return statistics
 
     def _check(self, batch: Transition) -> None:
         chex.assert_rank([batch.obs, batch.action, batch.next_obs], 2)

@@ -85,22 +85,6 @@ class Paid(struct.PyTreeNode):
         return self.cost.centre * length
 
 
-class Statistics(struct.PyTreeNode):
-    """What an agent remembers of the environments; ``()`` in place of what it has no use for.
-
-    Attributes:
-      obs: ``Moments`` [O] of observations.
-      reward: ``Moments`` [] of discounted sums of rewards.
-      cost: ``Moments`` [] or [C] of discounted sums of costs.
-      paid: ``Paid``, the cost of an episode.
-    """
-
-    obs: Any = ()
-    reward: Any = ()
-    cost: Any = ()
-    paid: Any = ()
-
-
 class DiscountedSums(struct.PyTreeNode):
     """What each of N environments has collected since its episode began: s ← γ s + gain.
 
@@ -146,6 +130,59 @@ class Experience(NamedTuple):
     costs: jax.Array
     terminated: jax.Array
     rate: Scalar
+
+
+class Statistics(struct.PyTreeNode):
+    """What an agent remembers of the environments; ``()`` in place of what it has no use for.
+
+    Attributes:
+      obs: ``Moments`` [O] of observations.
+      reward: ``Moments`` [] of discounted sums of rewards.
+      cost: ``Moments`` [] or [C] of discounted sums of costs.
+      paid: ``Paid``, the cost of an episode.
+    """
+
+    obs: Any = ()
+    reward: Any = ()
+    cost: Any = ()
+    paid: Any = ()
+
+    def updated(self, experience: Experience, measuring_rate: Scalar) -> Statistics:
+        """After one step of the environments.
+
+        Args:
+          experience: the step.
+          measuring_rate: [] its weight in ``paid``.
+        """
+        rate, sums, found = experience.rate, experience.sums, {}
+        if self.obs:
+            found["obs"] = self.obs.updated(experience.obs, rate)
+        if self.reward:
+            found["reward"] = self.reward.updated(sums.reward, rate)
+            found["cost"] = self.cost.updated(sums.cost, rate)
+        if self.paid:
+            found["paid"] = Paid(
+                cost=self.paid.cost.updated(experience.costs, measuring_rate),
+                terminated=self.paid.terminated.updated(experience.terminated, measuring_rate),
+            )
+        return self.replace(**found)
+
+
+def init_statistics(
+    obs_size: int | None, sums: tuple[int, ...] | None, paid: tuple[int, ...] | None
+) -> Statistics:
+    """Statistics of which nothing has been seen; None for what is not wanted.
+
+    Args:
+      obs_size: O.
+      sums, paid: shape of costs, () or (C,).
+    """
+    return Statistics(
+        obs=() if obs_size is None else no_moments((obs_size,)),
+        reward=() if sums is None else no_moments(()),
+        cost=() if sums is None else no_moments(sums),
+        paid=() if paid is None else Paid(no_moments(paid), no_moments(())),
+    )
 
 
 class Units(NamedTuple):
