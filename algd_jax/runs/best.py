@@ -52,13 +52,6 @@ def is_candidate(record: Record, best: Best | None, limits: Mapping[str, float])
     return promises_more and is_feasible(record, limits)
 
 
-def confirming(config: Config) -> range:
-    """What is folded into the key of an epoch's evaluation, to confirm that with fresh episodes."""
-    # An evaluation splits its key in n, which is the same as folding in 0 to n - 1.
-    first = config.loop.eval_episodes
-    return range(first, first + FRESH_BATCHES)
-
-
 def new_best(best: Best | None, record: Record, limits: Mapping[str, float]) -> Best | None:
     """The best policy as of an epoch, if it is the epoch's; None if it stays the one before.
 

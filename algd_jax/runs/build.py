@@ -27,6 +27,7 @@ class Stream(enum.IntEnum):
     EXPORT = 4
     PLAY = 5
     REPORT = 6
+    CONFIRMATION = 7
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +9,6 @@ from algd_jax.runs.best import (
     Best,
     best_of,
     confirmation_record,
-    confirming,
     evaluation_record,
     is_candidate,
     new_best,
@@ -86,15 +83,6 @@ def test_the_best_is_chosen_by_fresh_episodes_alone():
     assert best_of(log, LIMITS) == Best(6, 3.5, 1.0, 4.0, 0.5)
     assert best_of([], LIMITS) is None
     assert str(best_of(log, LIMITS)) == "4.00 at step 6"
-
-
-def test_fresh_episodes_are_other_ones():
-    config, key = tiny_config(eval_episodes=3), jax.random.key(5)
-    keys = [key, *(jax.random.fold_in(key, number) for number in confirming(config))]
-    resets = [jax.random.key_data(jax.random.split(one, 3)) for one in keys]
-    every = np.concatenate([*resets, jax.random.key_data(jnp.stack(keys))])
-    assert len(resets) == 3
-    assert len(np.unique(every, axis=0)) == 3 * 3 + 3
 
 
 def judged(risk, cost, alive=True):

@@ -21,7 +21,7 @@ import numpy as np
 
 from algd_jax.agents.state import AgentState
 from algd_jax.files import append_note
-from algd_jax.runs.best import BEST_KEPT, confirming
+from algd_jax.runs.best import BEST_KEPT, FRESH_BATCHES
 from algd_jax.runs.build import Stream, build, stream_key
 from algd_jax.runs.evaluate import concatenated
 from algd_jax.runs.health import found
@@ -272,8 +272,11 @@ class _ProgramRun:
 
     def _confirm(self, agents: AgentState, epoch: int) -> Episodes:
         """Fresh episodes of all members, of which only those of candidates are used."""
-        keys = [self._keys(Stream.EVALUATION, epoch, number) for number in confirming(self.config)]
-        return concatenated([self._evaluate(agents, one) for one in keys], axis=1)
+        # Each member's keys are those that its lone run splits off.
+        keys = jax.vmap(partial(jax.random.split, num=FRESH_BATCHES), out_axes=1)(
+            self._keys(Stream.CONFIRMATION, epoch)
+        )
+        return concatenated([self._evaluate(agents, self._put(one)) for one in keys], axis=1)
 
     def _halve(self, carry: _Carry, rung: Rung) -> _Carry:
         """Prune all but the members that go on, and make those a smaller program.
