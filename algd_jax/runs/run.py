@@ -201,7 +201,7 @@ class _Run:
         self.ending.callback(self.keeper.close)
         self.init_key = stream_key(self.config.seed, Stream.TRAINING)
         self.eval_key = stream_key(self.config.seed, Stream.EVALUATION)
-        self.confirmation_key = stream_key(self.config.seed, Stream.CONFIRMATION)
+        self.confirm_key = stream_key(self.config.seed, Stream.CONFIRMATION)
         self.set_back_to: list[int] = []
         self.diverging: set[str] = set()
 
@@ -381,8 +381,8 @@ class _Run:
         record = evaluation_record(self.config, self._evaluate(agent, key, step))
         fresh = None
         if is_candidate(record, self.keeper.best, self.config.limits):
-            key = jax.random.fold_in(self.confirmation_key, epoch)
-            keys = jax.random.split(key, FRESH_BATCHES)
+            key = jax.random.fold_in(self.confirm_key, epoch)
+            keys = [jax.random.fold_in(key, number) for number in range(FRESH_BATCHES)]
             fresh = concatenated([self._evaluate(agent, one, step) for one in keys])
         return record | confirmation_record(self.config, fresh)
 

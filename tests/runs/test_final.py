@@ -13,7 +13,9 @@ from algd_jax.training import checkpoint
 from tests.runs.support import EPOCH, WARMUP, read_lines, stop_after, tiny_config
 
 CONFIG = tiny_config(cost_limit=50.0, checkpoint_epochs=1)
-LUCKY = tiny_config("LuckyProbe", cost_limit=4.3, env_steps=WARMUP + 10 * EPOCH)
+LUCKY = dataclasses.replace(
+    tiny_config("LuckyProbe", cost_limit=4.3, env_steps=WARMUP + 10 * EPOCH), seed=1
+)
 
 
 @pytest.fixture(scope="module")

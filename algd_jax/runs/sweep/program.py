@@ -272,11 +272,8 @@ class _ProgramRun:
 
     def _confirm(self, agents: AgentState, epoch: int) -> Episodes:
         """Fresh episodes of all members, of which only those of candidates are used."""
-        # Each member's keys are those that its lone run splits off.
-        keys = jax.vmap(partial(jax.random.split, num=FRESH_BATCHES), out_axes=1)(
-            self._keys(Stream.CONFIRMATION, epoch)
-        )
-        return concatenated([self._evaluate(agents, self._put(one)) for one in keys], axis=1)
+        keys = [self._keys(Stream.CONFIRMATION, epoch, number) for number in range(FRESH_BATCHES)]
+        return concatenated([self._evaluate(agents, one) for one in keys], axis=1)
 
     def _halve(self, carry: _Carry, rung: Rung) -> _Carry:
         """Prune all but the members that go on, and make those a smaller program.
