@@ -26,10 +26,12 @@ class Replay:
     """All transitions so far, as NumPy arrays; nothing ends a value here, so two stay zero."""
 
     def __init__(self, rows: int):
-        fields = {
-            name: np.zeros((rows, *shape), np.float32) for name, shape in vars(SHAPES).items()
-        }
-        self.data, self.rows = Transition(**fields), 0
+        self.data = jax.tree.map(
+            lambda shape: np.zeros((rows, *shape), np.float32),
+            SHAPES,
+            is_leaf=lambda node: isinstance(node, tuple),
+        )
+        self.rows = 0
 
     def add(self, **fields: np.ndarray) -> None:
         added = slice(self.rows, self.rows + ENVS)
