@@ -118,6 +118,7 @@ def test_no_multiplier_stays_at_zero():
     assert not lams(no_multiplier(), np.ones(3, np.float32)).any()
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(lam=st.floats(0, 10), violation=st.floats(-5, 5), strength=st.floats(0, 100))
 def test_rectified_multiplier(lam, violation, strength):
     """λ − min(λ, c·slack) = [λ + c · violation]_+."""
