@@ -107,7 +107,9 @@ def test_a_trial_equals_the_run_alone(undisturbed, tmp_path):
     for expected, actual in records:
         assert expected.keys() == actual.keys()
         for name, value in expected.items():
-            assert actual[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+            assert (actual[name] is None) == (value is None), name
+            if value is not None:
+                assert actual[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
     agent = build(trial.config).algorithm.init(jax.random.key(0), CONFIG.hyper.as_arrays())
     for name in ("last", "best"):
         expected, actual = (checkpoint.restore(getattr(d, name), agent) for d in (alone, member))
@@ -176,7 +178,7 @@ def read_all(directory: RunDirectory) -> tuple:
 def test_members_have_candidates_and_fall_back_as_lone_runs_do(tmp_path, refuse):
     """Policies that all cost the same; each member has other lucky draws."""
     trials = make_trials([LUCKY], [{}], seeds=8)
-    refuse(288, 416, 480)
+    refuse(224, 480)
     assert sweep(trials, tmp_path / "sweep").done == 8
     directory = SweepDirectory(tmp_path / "sweep")
     candidates = [
@@ -184,16 +186,18 @@ def test_members_have_candidates_and_fall_back_as_lone_runs_do(tmp_path, refuse)
         for one in map(directory.trial, trials)
     ]
     assert len(set(candidates)) > 4  # Where one has a candidate, others have none.
-    ends = []
-    for trial in (trials[7], trials[3]):
+    refused = [trial for trial in trials if directory.trial(trial).log_file.exists()]
+    ended = {
+        trial: json.loads(directory.trial(trial).evaluation_file.read_text()) for trial in refused
+    }
+    # One whose policies before were refused too or never there, and one that falls back to one.
+    without = next(trial for trial in refused if not ended[trial]["feasible"])
+    falls_back = next(trial for trial in refused if ended[trial]["feasible"])
+    assert ended[without]["step"] in (224, 480)
+    assert ended[falls_back]["step"] not in (224, 480)
+    for trial in (without, falls_back):
         alone = RunDirectory(train(trial.config, tmp_path / trial.name).run_dir)
-        *expected, ended = read_all(alone)
-        *found, ending = read_all(directory.trial(trial))
-        assert found == expected
-        assert ending == ended
-        ends.append((ended["step"], ended["feasible"], len(expected[1])))
-    # The one finds no feasible policy before, the other does, and forgets the refused one.
-    assert ends == [(416, False, 2), (96, True, 1)]
+        assert read_all(directory.trial(trial)) == read_all(alone)
 
 
 def test_members_fall_back_to_the_policy_of_before(tmp_path, refuse):
