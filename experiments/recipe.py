@@ -36,7 +36,7 @@ from algd_jax.runs.logs import read_records
 from algd_jax.runs.provenance import processor, provenance
 from algd_jax.runs.resuming import resumed_config
 from algd_jax.runs.run import RunError, train
-from experiments.logs import command_line
+from experiments.logs import command_line, table_head, table_row
 
 THRESHOLDS = {
     "PointButton1": 25.0,
@@ -190,7 +190,16 @@ def write_table(results: pd.DataFrame) -> str:
         rows.append({"task": task, "variant": variant, "seeds": len(each)} | average(each))
     order = {name: i for i, name in enumerate([*THRESHOLDS, *VARIANTS])}
     rows.sort(key=lambda row: (order[row["task"]], order[row["variant"]]))
-    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f") + "\n"
+    lines = table_head(list(rows[0]))
+    lines += [table_row([as_text(value) for value in row.values()]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def as_text(value: Any) -> str:
+    """A cell of the table."""
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:.2f}"
+    return str(value)
 
 
 def describe(task: str, run: pd.DataFrame) -> dict[str, float]:
