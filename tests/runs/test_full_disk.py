@@ -136,7 +136,10 @@ def test_the_best_policy_is_found_again_if_only_that_had_no_room(tmp_path, whole
     """The whole state of its epoch would have fitted, and a run resumed there would miss it."""
     folder, write = tmp_path / "run", storage.write
     best = checkpoint.latest(whole / "checkpoints" / "best")
-    assert best == LAST_STEP  # Another one would be found in the epochs that are left.
+    # A run that ends with its best policy: in later epochs it would find another one.
+    config = tiny_config(checkpoint_epochs=1, env_steps=best)
+    undisturbed = train(config, tmp_path / "undisturbed").run_dir
+    assert checkpoint.latest(undisturbed / "checkpoints" / "best") == best
 
     def fail_for_best(path, arrays):
         if path.parts[-3] == "best" and path.parts[-2].startswith(str(best)):
@@ -145,10 +148,10 @@ def test_the_best_policy_is_found_again_if_only_that_had_no_room(tmp_path, whole
 
     monkeypatch.setattr(storage, "write", fail_for_best)
     with pytest.raises(RunError, match="No space left on device; the last good checkpoint"):
-        train(tiny_config(checkpoint_epochs=1), folder)
+        train(config, folder)
     monkeypatch.setattr(storage, "write", write)
     train(resumed_config(folder), folder, resume=True)
-    assert_same_run(folder, whole)
+    assert_same_run(folder, undisturbed)
 
 
 @pytest.mark.usefixtures("no_limit_stays")
