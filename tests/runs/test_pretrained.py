@@ -85,10 +85,10 @@ def test_commands_find_it_by_name_and_write_nothing_into_the_package(kept, capsy
     ("arguments", "message"),
     [
         (["--pretrained"], "--pretrained: value is missing, allowed is the name of a task"),
-        (["--pretrained", "ActionProb"], "pretrained: unknown name 'ActionProb'; allowed: "
+        (["--pretrained", "ActionProb"], "--pretrained: unknown name 'ActionProb'; allowed: "
          "ActionProbe; did you mean 'ActionProbe'?"),
         (["--pretrained", "ActionProbe", "run"], "unexpected argument 'run'"),
-        (["--pretrained", "ActionProbe", "--checkpoint", "last"], "checkpoint: got last, but "
+        (["--pretrained", "ActionProbe", "--checkpoint", "last"], "--checkpoint: got last, but "
          "{kept} has only its best; allowed is best"),
     ],
 )  # fmt: skip

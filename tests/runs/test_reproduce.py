@@ -87,9 +87,10 @@ def test_a_changed_bit_of_the_policy_is_named(algd, run):
     agent, step = load_agent(build(directory.read_config()), directory, "last")
     target = jax.tree.map(lambda leaf: jnp.nextafter(leaf, jnp.inf), agent.target_critics.reward)
     critics = agent.target_critics.replace(reward=target)
-    checkpoint.save(directory.last, step, agent.replace(target_critics=critics))
-    code, out, _ = algd("reproduce", run)
-    assert code == 1
+    changed, owner = agent.replace(target_critics=critics), directory.owner("last")
+    checkpoint.save(directory.last, step, changed, owner=owner)
+    code, out, err = algd("reproduce", run)
+    assert (code, err) == (1, "")
     assert out.splitlines()[-1].startswith("DIFFERENT: target_critics.reward.")
 
 
