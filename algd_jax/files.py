@@ -142,11 +142,12 @@ def open_to_append(path: Path) -> io.FileIO:
     return io.FileIO(os.fspath(path), "a", opener=lambda name, _: _opened(path, _APPEND))
 
 
-def append_note(path: Path, text: str) -> None:
-    """Append a line with the time; nothing happens if it cannot be written."""
+def append_note(path: Path, *lines: str) -> None:
+    """Append lines, the first behind the time; nothing happens if they cannot be written."""
     time = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    text = "\n".join(map(printable, lines))
     with contextlib.suppress(OSError):
-        append(path, f"{time} {printable(text)}\n".encode())
+        append(path, f"{time} {text}\n".encode())
 
 
 def sync_folder(folder: Path) -> None:

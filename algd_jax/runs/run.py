@@ -169,7 +169,7 @@ def failure_noted(
         append_note(log_file, f"failed: {error}")
         raise
     except Exception:
-        append_note(log_file, f"failed:\n{traceback.format_exc().rstrip()}")
+        append_note(log_file, "failed:", *traceback.format_exc().splitlines())
         tell(f"the traceback of this failure is in {log_file}")
         raise
 
