@@ -190,7 +190,7 @@ def write_table(results: pd.DataFrame) -> str:
         rows.append({"task": task, "variant": variant, "seeds": len(each)} | average(each))
     order = {name: i for i, name in enumerate([*THRESHOLDS, *VARIANTS])}
     rows.sort(key=lambda row: (order[row["task"]], order[row["variant"]]))
-    lines = table_head(list(rows[0]))
+    lines = ["# The recipe, part by part", "", *table_head(list(rows[0]))]
     lines += [table_row([as_text(value) for value in row.values()]) for row in rows]
     return "\n".join(lines) + "\n"
 
