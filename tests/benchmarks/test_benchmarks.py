@@ -301,7 +301,7 @@ def test_startup():
 
 
 def test_a_start_that_fails_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match=r"^algd: env: unknown name 'nowhere'"):
+    with pytest.raises(RuntimeError, match=r"^algd: --env: unknown name 'nowhere'"):
         startup.start(("--env", "nowhere"), tmp_path, "run")
 
 
