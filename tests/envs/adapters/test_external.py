@@ -149,7 +149,10 @@ def test_wrong_cost_functions(cost, message: str) -> None:
         ({"env": FlatStandIn()}, "Slider: control_period is missing"),
         ({"env": "cartpole"}, "Slider: env is a str and has no reset"),
         ({"cost_limit": -1.0}, "Slider: cost_limit: got -1.0, allowed is a number >= 0"),
-        ({"episode_length": 0}, "Slider: episode_length: got 0, allowed is an integer >= 1"),
+        (
+            {"episode_length": 0},
+            "Slider: episode_length: got 0, allowed is an integer from 1 to 1000000",
+        ),
         ({"action_low": 2.0}, r"Slider: action_high: got \(1.0,\), allowed is 1 finite numbers ab"),
         (
             {"env": FlatStandIn(), "control_period": 0.1},
