@@ -230,6 +230,7 @@ ARGUMENTS = [
     ("train --run-dir run/config.json/new", "--run-dir: run/config.json/new is below a file, allowed is a new or empty directory (or `algd train --resume` to continue a run)"),
     ("train --run-dir LONG", "--run-dir: LONG cannot be written (File name too long), allowed is a new or empty directory (or `algd train --resume` to continue a run)"),
     ("train --physics mjx --env ActionProbe", "option of ActionProbe: unknown name 'physics'; allowed: cost_limit, episode_length, observation_size"),
+    ("train --reward-head quantile", "--reward-head: unknown name 'quantile'; allowed: categorical, mean"),
     ("train --physics brax --env Hopper", "--physics: unknown name 'brax'; allowed: auto, mjx, mujoco"),
     ("train --random-start --env ActionProbe", "option of ActionProbe: unknown name 'random_start'; allowed: cost_limit, episode_length, observation_size"),
     # Resuming.

@@ -61,6 +61,9 @@ ALGORITHMS: dict[str, Row] = {
     "sac": Row(make_gaussian_actor, constrained=False, agent={"cost_critics": 1}),
 }
 
+REWARD_RANGE, COST_RANGE = (-10.0, 10.0), (-2.0, 18.0)
+"""What histograms of critics cover, in units of the discounted sums' standard deviation."""
+
 HEADS: dict[str, Callable[[float, float], Head]] = {
     "mean": lambda low, high: mean_head(),
     "categorical": lambda low, high: categorical_head(low, high, 51),
@@ -134,6 +137,8 @@ def make_algorithm(
     _look_up("diffusion", sizes.diffusion, FORMS)  # Even where the policy is none of them.
     multiplier = _look_up("multiplier", sizes.multiplier, MULTIPLIERS)
     compute = _look_up("compute", sizes.compute, COMPUTE_TYPES)
+    reward_head = _look_up("reward_head", sizes.reward_head, HEADS)
+    cost_head = _look_up("cost_head", sizes.cost_head, HEADS)
     _check_box(action_low, action_high)
     return Algorithm(
         actor=row.actor(obs_size, action_low, action_high, sizes),
@@ -145,7 +150,7 @@ def make_algorithm(
             constraints,
             compute,
             sizes.critic_norm,
-            (HEADS[sizes.reward_head](-10.0, 10.0), HEADS[sizes.cost_head](-2.0, 18.0)),
+            (reward_head(*REWARD_RANGE), cost_head(*COST_RANGE)),
         ),
         lagrangian=row.lagrangian,
         multiplier=multiplier if row.constrained else lambda hyper: no_multiplier(),
