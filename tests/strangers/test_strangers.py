@@ -118,7 +118,9 @@ def test_a_link_leads_nobody_out(algd, run, name, target):
     before = tree(Path())
     code, _, err = algd(*shlex.split(LINKS[name]))
     assert code == 2
-    assert err.startswith(("algd: run_dir: run/", "algd: out: run/"))
+    assert err.startswith(
+        ("algd: run_dir: run/", "algd: --resume: run/", "algd: out: run/", "algd: --out: run/")
+    )
     assert err.count("\n") == 1
     assert tree(Path()) == before
 
@@ -134,9 +136,10 @@ def test_a_sweep_with_a_link_that_leads_out_is_refused(algd, tmp_path, monkeypat
         before = tree(tmp_path)
         for command in (flags, ["compare", "sweep"], ["report", "sweep"]):
             code, _, err = algd(*command)
+            field = "--run-dir" if command is flags else "run_dir"
             assert (code, err) == (
                 2,
-                f"algd: run_dir: sweep/{name} leads out of the sweep directory; "
+                f"algd: {field}: sweep/{name} leads out of the sweep directory; "
                 "allowed is a link to a whole sweep directory\n",
             )
         assert tree(tmp_path) == before
@@ -334,8 +337,8 @@ def test_texts_of_a_folder_are_shown_as_they_are(algd, run, recwarn):
     for command in SHOWING:
         code, out, err = algd(*(str(run) if word == "RUN" else word for word in command.split()))
         assert_plain(out, err)
-        # Of such a name compare makes no table, and TensorStore no file.
-        assert code == {"reproduce": 1, "compare": 2, "train": 1}.get(command.split()[0], 0), err
+        # Of such a name compare makes no table.
+        assert code == {"reproduce": 1, "compare": 2}.get(command.split()[0], 0), err
         shown = shown or SHOWN.replace("/", "") in out
     assert shown
     assert_plain(*(str(warning.message) for warning in recwarn))
@@ -477,7 +480,7 @@ def test_a_policy_plays_elsewhere_only_by_force(algd, run):
     assert (code, out, err) == (
         2,
         "",
-        "algd: policy: run was trained on ActionProbe, not on ProbeEnv; "
+        "algd: --policy: run was trained on ActionProbe, not on ProbeEnv; "
         "add --force to play it there all the same\n",
     )
     assert algd("play", "ProbeEnv", "--policy", run, "--force")[0] == 0
