@@ -91,7 +91,7 @@ def test_what_differs_from_the_preset_is_named(written):
     text = written.read_text()
     shown = text.split("<h2>Configuration</h2>")[1].split("<details>")[0]
     assert "loop.num_envs" in shown
-    assert "hyper.rho" not in shown
+    assert "hyper.kappa" not in shown
     assert flatten({"a": {"b": 1}, "c": (2,)}) == {"a.b": "1", "c": "(2,)"}
 
 

@@ -124,7 +124,7 @@ SAMPLE_FORM = "NAME=uniform:LOW:HIGH or NAME=loguniform:LOW:HIGH"
         (["--grid=rho=1,,2"], "--grid rho: got '', allowed is a finite number"),
         (["--grid=rho=inf"], "--grid rho: got 'inf', allowed is a finite number"),
         (["--grid=rho=1,-2"], "rho: got -2.0, allowed is a finite number > 0"),
-        (["--grid=sigma_min=0.1,2"], "sigma_min: got 2.0, allowed is a number below sigma_max = 1.0"),
+        (["--grid=sigma_min=0.1,2"], "sigma_min: got 2.0, allowed is a number below sigma_max = 0.5"),
         (["--grid=rho=1,2,1.0"], "--grid rho: got 1 twice, allowed is each value once"),
         (["--grid=rho=1", "--grid=rho=2"], "rho: is swept twice, allowed is once"),
         (["--grid=lr=1", "--grid=critic_lr=2"], "critic_lr: is swept twice, allowed is once"),

@@ -30,7 +30,7 @@ from tests.runs.support import EPOCH, EPOCHS, TINY_FLAGS, WARMUP, files, known_p
 from tests.runs.sweep.test_sweep import assert_same_results, have_memory_for, results, run_until
 from tests.runs.sweep.test_sweep import start as start_sweep
 
-FLAGS = ["--env=tests.probes:ActionProbe", *TINY_FLAGS, "--actor-lr=0.01", "--cost-limit=0.66"]
+FLAGS = ["--env=tests.probes:ActionProbe", *TINY_FLAGS, "--actor-lr=0.01", "--cost-limit=0.92"]
 CONFIG = dataclasses.replace(read_arguments(FLAGS)[1][0].config, env="ActionProbe")
 POINTS = [{"score_weight": weight} for weight in (0.0, 0.1, 1.0, 10.0)]
 with known_probes():
@@ -292,7 +292,7 @@ def test_a_killed_process_resumes_to_the_same_numbers(searched, tmp_path):
     """Killed at a random moment about the first rung."""
     folder = tmp_path / "sweep"
     points = ",".join(str(point["score_weight"]) for point in POINTS)
-    flags = ("--env=tests.probes:ActionProbe", "--actor-lr=0.01", "--cost-limit=0.66")
+    flags = ("--env=tests.probes:ActionProbe", "--actor-lr=0.01", "--cost-limit=0.92")
     flags = (*flags, "--seeds=2", f"--grid=score_weight={points}", "--search=successive-halving")
     flags = (*flags, "--reduction=2")
     delay = np.random.default_rng().uniform(0, 1)
