@@ -206,7 +206,7 @@ ARGUMENTS = [
     ("train --rho nan", "--rho: got nan, allowed is a finite number > 0"),
     ("train --rho 1e39", "--rho: got 1e+39, allowed is a finite number > 0"),
     ("train --discount 0.99999999999", "--discount: got 0.99999999999, allowed is a number in [0, 1)"),
-    ("train --sigma-min 2", "--sigma-min: got 2.0, allowed is a number below sigma_max = 1.0"),
+    ("train --sigma-min 2", "--sigma-min: got 2.0, allowed is a number below sigma_max = 0.5"),
     ("train --eval-episodes 1000000000", "--eval-episodes: got 1000000000, which does not fit in memory: the run needs NUMBER GiB (NUMBER GiB of it for this, 0.50 GiB a fixed allowance), 8.00 GiB is available"),
     ("train --critic-width 1000000", "--critic-width: got 1000000, which does not fit in memory: the run needs NUMBER GiB (NUMBER GiB of it for this, 0.50 GiB a fixed allowance), 8.00 GiB is available"),
     ("train --on-bad-number retry", "--on-bad-number: unknown name 'retry'; allowed: restore, skip-update, stop; did you mean 'restore'?"),
