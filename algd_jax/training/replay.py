@@ -7,6 +7,8 @@ row holds its last observation and starts no transition.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -127,7 +129,7 @@ def sample_multi_step(
     stored = replay.rows
 
     def sums(gains: jax.Array, ends: jax.Array, gamma: Scalar) -> MultiStep:
-        summed = lambda g, e, f: multi_step(g, e, f, gamma)  # noqa: E731
+        summed = partial(multi_step, discount=gamma)
         for _ in shape:
             summed = jax.vmap(summed)
         return summed(gains[index], ends[index], replay.starts[index])
